@@ -15,6 +15,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.client.connection import hanging_up
+from cluster.client.passing_on import MOST_OF_A_CALL, PassingOn
 from cluster.domain.base.errors import ClusterError, NotFound
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
@@ -50,12 +51,17 @@ def method(path: str) -> Method:
     raise NotFound(f"there is no method {path}")
 
 
-class _CountedChannel:
+class _CallingChannel:
     """One channel, and how many calls are under way on it."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
         self.channel = channel
+        self.passing_on = PassingOn(channel, address)
         self.calls = 0
+
+    async def close(self) -> None:
+        await self.passing_on.close()
+        await self.channel.close()
 
 
 class CallsForOthers:
@@ -64,28 +70,37 @@ class CallsForOthers:
     def __init__(self, address: str, credentials: Credentials) -> None:
         self.address = address
         self._name = scheduler_server_name(credentials.identity.cluster_id)
-        self._present = _CountedChannel(dial(address, credentials, self._name))
-        self._former: set[_CountedChannel] = set()  # of earlier certificates, on which calls are under way
+        self._present = self._dial(credentials)
+        self._former: set[_CallingChannel] = set()  # of earlier certificates, on which calls are under way
         self._closing: set[asyncio.Task[None]] = set()
+
+    def _dial(self, credentials: Credentials) -> _CallingChannel:
+        return _CallingChannel(dial(self.address, credentials, self._name), self.address)
 
     async def one(self, method: Method, request: Any, shown: Proof) -> Any:
         """The answer of a method that has one. Raises the scheduler's ClusterError, or Unreachable."""
-        with self._channel() as channel, calling(self.address):
-            call = channel.unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
-            return await call(request, metadata=shown.metadata(), timeout=PATIENCE)
+        data = request.SerializeToString()
+        with self._connection() as connection, calling(self.address):
+            if len(data) <= MOST_OF_A_CALL:
+                answer = await connection.passing_on.one(method.path, data, shown, PATIENCE)
+                return method.response.FromString(answer)
+            call: Any = connection.channel.unary_unary(method.path, None, method.response.FromString)
+            return await call(data, metadata=shown.metadata(), timeout=PATIENCE)
 
     async def several(self, method: Method, request: Any, shown: Proof) -> AsyncGenerator[Any, None]:
         """The answers of a method that streams them, as they come, as long as somebody asks for the next."""
-        with self._channel() as channel, calling(self.address):
-            call = channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
+        with self._connection() as connection, calling(self.address):
+            call = connection.channel.unary_stream(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
             with hanging_up(call(request, metadata=shown.metadata())) as answers:
                 async for answer in answers:
                     yield answer
 
     async def expect_serving(self) -> None:
         """ClusterError when the scheduler cannot be reached, or does not serve."""
-        with self._channel() as channel, calling(self.address):
-            stub: Any = health_pb2_grpc.HealthStub(channel)
+        with self._connection() as connection, calling(self.address):
+            stub: Any = health_pb2_grpc.HealthStub(connection.channel)
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_PATIENCE)
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise ClusterError("the scheduler does not serve")
@@ -93,31 +108,31 @@ class CallsForOthers:
     def use(self, credentials: Credentials) -> None:
         """Connect with these from the next call on. Calls under way end on the connection that they have, which is
         closed after the last of them."""
-        former, self._present = self._present, _CountedChannel(dial(self.address, credentials, self._name))
+        former, self._present = self._present, self._dial(credentials)
         self._former.add(former)
         self._close_if_idle(former)
 
     async def close(self) -> None:
         """Closes the connections, and ends the calls."""
         for connection in (*self._former, self._present):
-            await connection.channel.close()
+            await connection.close()
         if self._closing:
             await asyncio.wait(self._closing)
 
     @contextmanager
-    def _channel(self) -> Iterator[grpc.aio.Channel]:
+    def _connection(self) -> Iterator[_CallingChannel]:
         """The present one, for a call in the body of this."""
         connection = self._present
         connection.calls += 1
         try:
-            yield connection.channel
+            yield connection
         finally:
             connection.calls -= 1
             self._close_if_idle(connection)
 
-    def _close_if_idle(self, connection: _CountedChannel) -> None:
+    def _close_if_idle(self, connection: _CallingChannel) -> None:
         if connection in self._former and not connection.calls:
             self._former.discard(connection)
-            closing = asyncio.create_task(connection.channel.close())
+            closing = asyncio.create_task(connection.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)

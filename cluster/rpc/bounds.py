@@ -33,6 +33,8 @@ BOUNDS = {
     "/cluster.v1.Jobs/GetState": _SELECTORS,
     "/cluster.v1.Jobs/ListWorkers": _SPEC,  # of a job that they are to be able to run
     "/cluster.v1.Jobs/SetState": Bound(128 * KIB, 1000),
+    # What gateways send is smaller by far (cluster.client.passing_on).
+    "/cluster.v1.Gateways/PassOn": Bound(MIB, 10_000),
     # A hello lists all that a worker holds, at worst each task apart (placement.MOST_HELD).
     "/cluster.v1.Scheduler/Session": Bound(8 * MIB, 150_000),
     "/cluster.v1.Scheduler/PushOutput": Bound(2 * MIB, 100),

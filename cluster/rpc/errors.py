@@ -128,6 +128,11 @@ def error_of(error: grpc.aio.AioRpcError, address: str) -> ClusterError:
     return _connection_error(error.code(), details, address)
 
 
+def error_named(name: str, details: str) -> ClusterError:
+    """An error of that class, as HEADER names it."""
+    return _CLASSES.get(name, ClusterError)(details)
+
+
 def _connection_error(code: grpc.StatusCode, details: str, address: str) -> ClusterError:
     if code is grpc.StatusCode.UNAVAILABLE and _NO_CONNECTION in details:
         for sign, meaning in _HANDSHAKES.items():

@@ -4,8 +4,8 @@ gRPC verifies a certificate once, when a connection opens, and the connection ou
 TLS 1.3, identity, validity now, not revoked, and the role table. (A call by
 cluster.rpc.local brings no TLS: its context names the holder of the certificate that counts. One by
 cluster.rpc.vouching names the attempt for which a worker vouches. A gateway's call brings what its caller has shown,
-cluster.rpc.on_behalf.) Calls under way, such as streams that run for days, are checked again when the first of their
-certificates ends and at each `recheck`; those that no longer pass are cut.
+cluster.rpc.on_behalf and cluster.rpc.passed_calls.) Calls under way, such as streams that run for days, are checked
+again when the first of their certificates ends and at each `recheck`; those that no longer pass are cut.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Peer, 
 from cluster.rpc.errors import Context
 from cluster.rpc.local import LocalContext
 from cluster.rpc.on_behalf import Proof, nobody, proof_in
+from cluster.rpc.passed_calls import PassedContext
 from cluster.rpc.roles import allowed, allowed_by_gateway, refusal
 from cluster.rpc.vouching import VouchedContext
 
@@ -31,6 +32,11 @@ _caller: ContextVar[Caller] = ContextVar("caller")
 def current_caller() -> Caller:
     """Who makes the call that is being handled. LookupError outside of a handler behind a gate: our bug."""
     return _caller.get()
+
+
+def current_peer() -> Peer:
+    """What whoever makes the present call has shown. LookupError as from `current_caller`."""
+    return _present.get().peer
 
 
 @dataclass(eq=False, slots=True)
@@ -73,7 +79,7 @@ class Gate:
 
     @asynccontextmanager
     async def passing(
-        self, context: Context | LocalContext | VouchedContext, method: str, *, streams: bool
+        self, context: Context | LocalContext | VouchedContext | PassedContext, method: str, *, streams: bool
     ) -> AsyncIterator[None]:
         """Handle the call in the body of this; `current_caller` is set there.
 
@@ -126,9 +132,11 @@ class Gate:
             self._timer.cancel()
             self._timer = None
 
-    def _peer_of(self, context: Context | LocalContext | VouchedContext) -> Peer:
+    def _peer_of(self, context: Context | LocalContext | VouchedContext | PassedContext) -> Peer:
         if isinstance(context, LocalContext | VouchedContext):
             return context.peer_here
+        if isinstance(context, PassedContext):
+            return self._brought_by(context.gateway_here, context.shown_here)
         properties = context.auth_context()
         if list(properties.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
             raise NotAuthenticated("only TLS 1.3 is accepted here")
@@ -137,10 +145,11 @@ class Gate:
             raise NotAuthenticated("the connection shows no client certificate")
         peer = self._parse(certificates[0])
         shown = proof_in(context) if peer.identity.kind is IdentityKind.GATEWAY else None
-        if shown is None:
-            return peer
-        self._check_gateway(peer)  # before anything that it brings is believed
-        return replace(self._who_shows(shown), gateway=peer)
+        return peer if shown is None else self._brought_by(peer, shown)
+
+    def _brought_by(self, gateway: Peer, shown: Proof) -> Peer:
+        self._check_gateway(gateway)  # before anything that it brings is believed
+        return replace(self._who_shows(shown), gateway=gateway)
 
     def _check(self, peer: Peer, method: str) -> Caller:
         if peer.vouched is not None:

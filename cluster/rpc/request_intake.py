@@ -57,7 +57,7 @@ class Intake:
                 data = await anext(requests, None)
             if data is None:
                 raise InvalidInput(f"{self._name} was called without a request")
-            message = await self._message(data)
+            message = await self.message(data)
             if len(data) > LARGE:
                 stack.push_async_exit(permit.pop_all())
         return message
@@ -65,7 +65,7 @@ class Intake:
     def each(self, requests: AsyncIterator[bytes], caller: Hashable = None) -> AsyncIterator[Any]:
         """The requests of a call that streams them, as they come. When they may be large the first one needs a permit,
         because a caller may open many such calls and send nothing yet."""
-        return _Each(requests, self._message, None if self._permits is None else partial(self._first, requests, caller))
+        return _Each(requests, self.message, None if self._permits is None else partial(self._first, requests, caller))
 
     async def _first(self, requests: AsyncIterator[bytes], caller: Hashable) -> Any:
         """The first request; None when the stream ended before it."""
@@ -73,9 +73,10 @@ class Intake:
         async with self._permits.permit(caller) as hold:
             async with hold.receiving(self._patience):
                 data = await anext(requests, None)
-            return None if data is None else await self._message(data)
+            return None if data is None else await self.message(data)
 
-    async def _message(self, data: bytes) -> Any:
+    async def message(self, data: bytes) -> Any:
+        """What is here already, as a message. InvalidInput as from `one`."""
         if len(data) > self._bound.size:
             raise InvalidInput(f"{self._name}: a request of {len(data)} bytes; the limit is {self._bound.size}")
         if len(data) <= _QUICK:

@@ -29,6 +29,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Scheduler/Session": _WORKERS,
     "/cluster.v1.Scheduler/PushOutput": _WORKERS,
     "/cluster.v1.Scheduler/Vouch": _WORKERS,
+    "/cluster.v1.Gateways/PassOn": frozenset({Role.GATEWAY}),
     "/cluster.v1.Jobs/Submit": _USERS | _AND_JOBS,
     "/cluster.v1.Jobs/SubmitMany": _USERS | _AND_JOBS,
     "/cluster.v1.Jobs/Cancel": _USERS | _AND_JOBS,

@@ -43,10 +43,14 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
 
 
 def mutual_tls_server(
-    gate: Gate, services: Iterable[AddServices], handlers: dict[str, Any] | None = None
+    gate: Gate,
+    services: Iterable[AddServices],
+    handlers: dict[str, Any] | None = None,
+    passed: dict[str, Any] | None = None,
 ) -> grpc.aio.Server:
     """A server of these services behind the gate. ClusterError when a method of theirs is missing in the role table.
-    The guarded handlers of those that take one request are put into `handlers`, for cluster.rpc.local.
+    The guarded handlers of those that take one request are put into `handlers`, for cluster.rpc.local; of those that
+    also give one answer into `passed`, for cluster.rpc.passed_calls.
 
     Handlers must be coroutines or async generators. Bind it with `listen`, then start it, in the
     event loop that it was made in.
@@ -54,7 +58,7 @@ def mutual_tls_server(
     check_room()
     size = [("grpc.max_send_message_length", MAX_MESSAGE), ("grpc.max_receive_message_length", LARGEST)]
     server = grpc.aio.server(options=[*SERVER_OPTIONS, *size])
-    guarded = _Guarded(gate, server, {} if handlers is None else handlers)
+    guarded = _Guarded(gate, server, {} if handlers is None else handlers, {} if passed is None else passed)
     for add in services:
         add(guarded)  # type: ignore[arg-type]
     return server
@@ -95,10 +99,11 @@ def _why_not(address: str, option: str) -> str:
 class _Guarded:
     """Stands in for the server where generated code adds its services, and adds them with every method guarded."""
 
-    def __init__(self, gate: Gate, server: grpc.aio.Server, handlers: dict[str, Any]) -> None:
+    def __init__(self, gate: Gate, server: grpc.aio.Server, handlers: dict[str, Any], passed: dict[str, Any]) -> None:
         self._gate = gate
         self._server = server
         self._handlers = handlers
+        self._passed = passed
         self._permits = RequestPermits()
         # Workers that come back all at once after a restart must not wait for each other's slow ones.
         self._stream_permits = RequestPermits(Permits(most=MOST_STREAMS))
@@ -116,6 +121,8 @@ class _Guarded:
         for name, handler in guarded.items():
             if not handlers[name].request_streaming:
                 self._handlers[f"/{service}/{name}"] = handler
+                if not handlers[name].response_streaming:
+                    self._passed[f"/{service}/{name}"] = self._of_passed_call(f"/{service}/{name}", handlers[name])
 
     def _guard(self, method: str, handler: Any) -> Any:
         async def enter(stack: AsyncExitStack, context: Context) -> None:
@@ -126,6 +133,17 @@ class _Guarded:
         permits = self._stream_permits if handler.request_streaming else self._permits
         intake = Intake(method, handler.request_deserializer, permits=permits)
         return guarded_handler(handler, intake, enter, lambda: current_caller().identity)
+
+    def _of_passed_call(self, method: str, handler: Any) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        """The same for a request that is here already."""
+        behaviour, intake = _behaviour(handler), Intake(method, handler.request_deserializer)
+
+        async def answer(data: bytes, context: Any) -> bytes:
+            async with answering_errors(context, method), self._gate.passing(context, method, streams=False):
+                response: bytes = handler.response_serializer(await behaviour(await intake.message(data), context))
+                return response
+
+        return answer
 
 
 def guarded_handler(

@@ -25,6 +25,7 @@ from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
 from cluster.rpc.join_listener import JoinServer
 from cluster.rpc.local import LocalServer
+from cluster.rpc.passed_calls import PassedCalls
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.admission import Admission
@@ -97,9 +98,10 @@ class SchedulerService:
         sources = Sources(self.driver, files, relay, self._sessions)
         offered = operations(self.driver, self.admission, self.expelling, self.new_token, sources, files, targets)
         handlers: dict[str, Any] = {}
+        passed: dict[str, Any] = {}
         vouched_calls = VouchedCalls(authority.cluster_id, handlers)
-        services = doors(offered, self._sessions, relay, authority, vouched_calls)
-        self._server = mutual_tls_server(self._gate, [*services, self._health.add_to], handlers)
+        services = doors(offered, self._sessions, relay, authority, vouched_calls, PassedCalls(passed))
+        self._server = mutual_tls_server(self._gate, [*services, self._health.add_to], handlers, passed)
         self._local_server = LocalServer(directory / SOCKET, handlers, lambda: admin_of(authority, directory))
         self._join_server = JoinServer(self._join, time.monotonic, directory)
         self._telling: asyncio.Task[None] | None = None

@@ -21,7 +21,7 @@ from cluster.gateway.routes import PEOPLE, ROUTES, Route, check
 from cluster.pki.authority import create_authority
 from cluster.rpc.on_behalf import Proof
 from cluster.rpc.roles import ROLES
-from cluster.v1 import jobs_pb2, scheduler_pb2
+from cluster.v1 import scheduler_pb2
 from tests.integration.gateways import HOST, Gateway, in_gateway
 
 
@@ -205,7 +205,7 @@ def test_a_gateway_may_do_nothing_for_itself_and_gets_nobody_a_certificate(tmp_p
         for each in (shown, Proof(certificate=admin.certificate_pem)):
             with pytest.raises(NotPermitted, match="no gateway calls Renew for somebody"):
                 await calls.one(renewing, scheduler_pb2.RenewRequest(csr=b"x"), each)
-        listing = method("/cluster.v1.Jobs/List")
+        listing, following = method("/cluster.v1.Jobs/List"), method("/cluster.v1.Jobs/Tree")
 
         class Nothing(Proof):
             def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
@@ -215,12 +215,18 @@ def test_a_gateway_may_do_nothing_for_itself_and_gets_nobody_a_certificate(tmp_p
             def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
                 return (*shown.metadata(), *shown.metadata())
 
+        for wrong in (Proof(), Proof(gateway.token, admin.certificate_pem)):
+            with pytest.raises(NotAuthenticated, match="one token or one certificate"):
+                await calls.one(listing, listing.request(), wrong)
+        with pytest.raises(NotAuthenticated, match="not known here"):
+            await calls.one(listing, listing.request(), Proof("x" * 60_000))
+        # What streams, and what is large, comes by itself.
         with pytest.raises(NotPermitted, match="role gateway"):
-            await calls.one(listing, jobs_pb2.ListRequest(), Nothing())
+            await anext(calls.several(following, following.request(), Nothing()))
         with pytest.raises(NotAuthenticated, match="one token or one certificate"):
-            await calls.one(listing, jobs_pb2.ListRequest(), Both())
+            await anext(calls.several(following, following.request(), Both()))
         with pytest.raises(Exhausted):  # gRPC bounds what a call may bring
-            await calls.one(listing, jobs_pb2.ListRequest(), Proof("x" * 60_000))
+            await anext(calls.several(following, following.request(), Proof("x" * 60_000)))
 
     in_gateway(tmp_path, body)
 
@@ -285,4 +291,5 @@ def test_roles_of_people_never_let_a_gateway_in_as_itself() -> None:
         "/grpc.health.v1.Health/List",
         "/grpc.health.v1.Health/Watch",
         "/cluster.v1.Scheduler/Renew",
+        "/cluster.v1.Gateways/PassOn",  # what is in it, is judged each by itself
     }

@@ -6,10 +6,12 @@ from typing import Any
 from google.protobuf.descriptor import ServiceDescriptor
 
 from cluster.pki.authority import Authority
+from cluster.rpc.passed_calls import PassedCalls
 from cluster.rpc.server import AddServices
 from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.doors.admin import QueueDoor, TokensDoor, UsersDoor, WorkersDoor
 from cluster.scheduler.doors.events import EventsDoor
+from cluster.scheduler.doors.gateways import GatewaysDoor
 from cluster.scheduler.doors.jobs import JobsDoor
 from cluster.scheduler.doors.workers import WorkerDoor
 from cluster.scheduler.operations.all import Operations
@@ -20,6 +22,8 @@ from cluster.v1 import (
     admin_pb2_grpc,
     events_pb2,
     events_pb2_grpc,
+    gateways_pb2,
+    gateways_pb2_grpc,
     jobs_pb2,
     jobs_pb2_grpc,
     scheduler_pb2,
@@ -28,13 +32,18 @@ from cluster.v1 import (
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
-    for file in (jobs_pb2, scheduler_pb2, admin_pb2, events_pb2)
+    for file in (jobs_pb2, scheduler_pb2, admin_pb2, events_pb2, gateways_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
 
 def doors(
-    operations: Operations, sessions: SessionLines, relay: Relay, authority: Authority, vouched_calls: VouchedCalls
+    operations: Operations,
+    sessions: SessionLines,
+    relay: Relay,
+    authority: Authority,
+    vouched_calls: VouchedCalls,
+    passed_calls: PassedCalls,
 ) -> list[AddServices]:
     jobs, output, workers, tokens, users, order, queue, families, events, again = operations
     return [
@@ -48,6 +57,7 @@ def doors(
         _added(admin_pb2_grpc.add_WorkersServicer_to_server, WorkersDoor(workers)),
         _added(admin_pb2_grpc.add_QueueServicer_to_server, QueueDoor(queue)),
         _added(events_pb2_grpc.add_EventsServicer_to_server, EventsDoor(events)),
+        _added(gateways_pb2_grpc.add_GatewaysServicer_to_server, GatewaysDoor(passed_calls)),
     ]
 
 
