@@ -299,6 +299,7 @@ def worker_json(worker: Worker) -> dict[str, Any]:
         "registered_at": iso(worker.registered_at),
         "last_heard_at": iso(worker.last_heard_at),
         "no_room": worker.no_room or None,
+        "trouble": worker.trouble or None,
         "drain": drain_json(worker.drain) if worker.drain else None,
         "leaves_at": iso(worker.leaves_at),
     }

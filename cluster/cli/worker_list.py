@@ -127,6 +127,8 @@ def _why_not(worker: Worker, now: float) -> Iterator[str]:
 
     if worker.no_room:
         yield f"it has room: {worker.no_room}"
+    if worker.trouble:
+        yield f"it can start jobs: {worker.trouble}"
     if drain := worker.drain:
         why = [drain.reason, f"drained by {drain.by}", ago(drain.since, now)]
         if drain.deadline and worker.running + worker.assigned:

@@ -131,6 +131,7 @@ def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
         registered_at=message.registered_at,
         last_heard_at=message.last_heard_at,
         no_room=message.no_room,
+        trouble=message.trouble,
         drain=_drain_of(message.drain) if message.HasField("drain") else None,
         offer=offer_from_proto(message.offer),
         taken=dict(message.taken),

@@ -150,6 +150,7 @@ class Worker:
     registered_at: float
     last_heard_at: float
     no_room: str = ""  # why it takes no tasks now; empty when it does
+    trouble: str = ""  # why it can start no job, and is not connected, as it has said; empty: it has not
     drain: Drain | None = None  # who drained it, and why; None when nobody did
     offer: Offer = NOTHING  # its resources other than cpus, and its labels
     taken: Mapping[str, int] = field(default_factory=dict)  # how much of each resource is in use; memory in bytes

@@ -355,6 +355,7 @@ def _worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
         registered_at=record.registered_at,
         last_heard_at=0.0 if view.silent_for is None else now - view.silent_for,
         no_room=view.no_room,
+        trouble=view.trouble,
         drain=record.drain and jobs_pb2.Drain(**record.drain._asdict()),
         offer=offer_to_proto(record.offer),
         taken=view.taken,

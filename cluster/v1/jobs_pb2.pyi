@@ -346,7 +346,7 @@ class ReadOutputResponse(_message.Message):
     def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., end: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class WorkerInfo(_message.Message):
-    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room", "drain", "leaves_at", "offer", "taken")
+    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room", "trouble", "drain", "leaves_at", "offer", "taken")
     class TakenEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -366,6 +366,7 @@ class WorkerInfo(_message.Message):
     REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
     LAST_HEARD_AT_FIELD_NUMBER: _ClassVar[int]
     NO_ROOM_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     LEAVES_AT_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
@@ -382,11 +383,12 @@ class WorkerInfo(_message.Message):
     registered_at: float
     last_heard_at: float
     no_room: str
+    trouble: str
     drain: Drain
     leaves_at: float
     offer: _job_pb2.Offer
     taken: _containers.ScalarMap[str, int]
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., leaves_at: _Optional[float] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ..., taken: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ..., trouble: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., leaves_at: _Optional[float] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ..., taken: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("by", "since", "reason", "deadline")

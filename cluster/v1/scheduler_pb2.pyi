@@ -54,20 +54,22 @@ class RenewResponse(_message.Message):
     def __init__(self, certificate: _Optional[bytes] = ..., ca_certificate: _Optional[bytes] = ...) -> None: ...
 
 class RegisterRequest(_message.Message):
-    __slots__ = ("name", "capacity_millicpus", "address", "version", "home", "offer")
+    __slots__ = ("name", "capacity_millicpus", "address", "version", "home", "offer", "trouble")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
     name: str
     capacity_millicpus: int
     address: str
     version: str
     home: Home
     offer: _job_pb2.Offer
-    def __init__(self, name: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ...) -> None: ...
+    trouble: str
+    def __init__(self, name: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ..., trouble: _Optional[str] = ...) -> None: ...
 
 class Home(_message.Message):
     __slots__ = ("machine", "boot", "directory", "uptime")

@@ -118,7 +118,14 @@ class Agent:
         """Serves until it is cancelled. LauncherUnavailable when no launcher can be had."""
         wanted = lambda: not self.link.quitting  # noqa: E731
         keeper = asyncio.create_task(
-            keep_launcher(self.connect, self._adopt, self._on_launcher, wanted, self._room.is_short)
+            keep_launcher(
+                self.connect,
+                self._adopt,
+                self._on_launcher,
+                wanted,
+                self._room.is_short,
+                self._scheduler.tell_trouble,
+            )
         )
         keeper.add_done_callback(lambda _: self._wake.set())
         try:
@@ -151,6 +158,7 @@ class Agent:
         """The very last."""
         if self._timer is not None:
             self._timer.cancel()
+        self._scheduler.close()
         self._room.close()
         self._growth.close()
         self._quiet.close()

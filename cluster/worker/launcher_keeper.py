@@ -24,12 +24,13 @@ async def keep_launcher(
     put: Put,
     wanted: Callable[[], bool],
     no_room: Callable[[], Awaitable[bool]],
+    trouble: Callable[[str], None],
 ) -> None:
     """One connection after another, as long as it is `wanted`. `adopt` gets each, and None when it has broken. What
     happens is `put`, one after another: it may look at files first.
 
     LauncherUnavailable is raised only if the first connection fails, and not for want of room (`no_room`); what may
-    be better later is tried again.
+    be better later is tried again, and `trouble` told at each try.
     """
     first, told = True, ""
     while wanted():
@@ -41,6 +42,7 @@ async def keep_launcher(
             if str(error) != told:  # once, and not at each try
                 told = str(error)
                 logger.error("no job can be started: %s; trying again until it works", error)
+            trouble(told)
             await asyncio.sleep(RETRY)
             continue
         first, told = False, ""

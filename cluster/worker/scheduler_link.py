@@ -16,11 +16,12 @@ from cluster.v1 import scheduler_pb2
 from cluster.worker.agent_pipeline import DISK_PATIENCE, AgentPipeline
 from cluster.worker.hooks import Hooks, Scheduler
 from cluster.worker.output.lanes import Lanes
-from cluster.worker.session import Session, SessionCallbacks
+from cluster.worker.session import Session, SessionCallbacks, register
 from cluster.worker.templates import Templates
 
 logger = logging.getLogger(__name__)
 
+TROUBLE_AGAIN = 30.0  # seconds after which a scheduler is told again that no job can be started here
 GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that to a disk which may be slow
 
 
@@ -40,6 +41,9 @@ class SchedulerLink:
     quiet: Callable[[], bool]
     session: Session | None = None
     _waiting: set["asyncio.Future[None]"] = field(default_factory=set, init=False)  # for a session that is open
+    _trouble: str = field(default="", init=False)  # that was told last,
+    _trouble_again_at: float = field(default=0.0, init=False)  # and when it is told again, by the loop's clock
+    _telling: "asyncio.Task[None] | None" = field(default=None, init=False)
     _told: str = field(default="", init=False)  # last: each change is logged once, and not each try
 
     @property
@@ -67,6 +71,33 @@ class SchedulerLink:
     def send(self, message: scheduler_pb2.SessionRequest) -> None:
         if self.session is not None:
             self.session.send(message)
+
+    def tell_trouble(self, why: str) -> None:
+        """Lets the scheduler know why no job can be started here, and there is no session: once, and again from time to
+        time, because one that is started anew does not know it. Quick; may be called as often as there is reason."""
+        now = asyncio.get_running_loop().time()
+        if (
+            self.scheduler is None
+            or self.session is not None
+            or (why == self._trouble and now < self._trouble_again_at)
+        ):
+            return
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_trouble(self.scheduler, why))
+
+    async def _tell_trouble(self, scheduler: Scheduler, why: str) -> None:
+        registration = scheduler.registration()
+        registration.trouble = why
+        try:
+            await register(scheduler.address(), scheduler.credentials(), registration)
+        except ClusterError as error:
+            logger.debug("the scheduler was not told why no job can be started: %s", error)
+            return
+        self._trouble, self._trouble_again_at = why, asyncio.get_running_loop().time() + TROUBLE_AGAIN
+
+    def close(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
 
     def hang_up(self, why: str) -> None:
         if self.session is not None:

@@ -102,7 +102,7 @@ class Session:
         try:
             while True:
                 if len(dials) < MOST_DIALS:
-                    dials.add(asyncio.create_task(self._dial()))
+                    dials.add(asyncio.create_task(_dial(self.address, self._credentials, self._registration)))
                 done, _ = await asyncio.wait(dials, timeout=DIAL_AGAIN, return_when=asyncio.FIRST_COMPLETED)
                 if done:
                     first = min(done, key=lambda dial: dial.exception() is not None)
@@ -110,16 +110,6 @@ class Session:
                     return first.result()
         finally:
             await _hang_up(dials)
-
-    async def _dial(self) -> _Registered:
-        server_name = scheduler_server_name(self._credentials.identity.cluster_id)
-        channel = dial(self.address, self._credentials, server_name)
-        try:
-            stub = scheduler_pb2_grpc.SchedulerStub(channel)
-            return channel, await stub.Register(self._registration, timeout=REGISTER_TIMEOUT)
-        except BaseException:
-            await channel.close()
-            raise
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         """Says how it ended. A callback, because a task that is cancelled before its first step runs none of its own
@@ -163,3 +153,20 @@ async def _hang_up(dials: Iterable["asyncio.Task[_Registered]"]) -> None:
     for outcome in await asyncio.gather(*dials, return_exceptions=True):
         if not isinstance(outcome, BaseException):
             await outcome[0].close()
+
+
+async def register(address: str, credentials: Credentials, registration: scheduler_pb2.RegisterRequest) -> None:
+    """Says that without a session. ClusterError where nobody hears it."""
+    with calling(address):
+        channel, _ = await _dial(address, credentials, registration)
+        await channel.close()
+
+
+async def _dial(address: str, credentials: Credentials, registration: scheduler_pb2.RegisterRequest) -> _Registered:
+    channel = dial(address, credentials, scheduler_server_name(credentials.identity.cluster_id))
+    try:
+        stub = scheduler_pb2_grpc.SchedulerStub(channel)
+        return channel, await stub.Register(registration, timeout=REGISTER_TIMEOUT)
+    except BaseException:
+        await channel.close()
+        raise

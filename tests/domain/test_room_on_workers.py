@@ -1,7 +1,7 @@
 """A worker without room takes nothing, gives back what has not started, and says so; the scheduler passes it over."""
 
 from cluster.domain.launcher.messages import Ended, Started
-from cluster.domain.scheduler.events import HeartbeatReceived, ReportReceived
+from cluster.domain.scheduler.events import HeartbeatReceived, ReportReceived, SessionClosed, WorkerRegistered
 from cluster.domain.scheduler.views import job_view, worker_view
 from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.domain.session.messages import Hello, Report
@@ -112,3 +112,19 @@ def test_what_a_full_worker_gives_back_goes_elsewhere_in_the_same_attempt_and_co
     sent = bench.sent(ReportReceived(full, Report(1, returned=(attempts(1, 1, (0, 1)),))))
     assert [session for session, message in sent if getattr(message, "attempts", None)] == [other]
     assert bench.core.jobs[1].held.keys() == {("other", 1)}
+
+
+def test_a_worker_that_can_start_nothing_says_why_until_it_comes_back() -> None:
+    bench, why = core_bench.Bench(), "cannot start the launcher: Resource temporarily unavailable"
+    session = bench.worker("box")
+    bench.turn(SessionClosed(session))
+    bench.turn(WorkerRegistered(8, "box", "box", 2000, trouble=why))
+    view = worker_view(bench.core, bench.core.workers["box"])
+    assert (view.state, view.trouble) == (WorkerState.UNREACHABLE, why)
+    bench.submit(spec())
+    job = job_view(bench.core, bench.core.jobs[1], explain=True)
+    assert job.pending_because == (f"worker box is unreachable: {why}",)
+    assert [hindrance.reason for hindrance in job.explanation.hindrances] == [f"unreachable; box says: {why}"]
+    bench.hello("box")
+    assert not worker_view(bench.core, bench.core.workers["box"]).trouble
+    assert bench.state(1) == "assigned"

@@ -716,10 +716,14 @@ def test_that_no_launcher_can_be_started_is_said_once_and_not_at_each_try(
             raise asyncio.CancelledError
         raise LauncherUnavailable(why)
 
+    trouble: list[str] = []
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(
-            launcher_keeper.keep_launcher(connect, Mock(), AsyncMock(), lambda: True, AsyncMock(return_value=True))
+            launcher_keeper.keep_launcher(
+                connect, Mock(), AsyncMock(), lambda: True, AsyncMock(return_value=True), trouble.append
+            )
         )
+    assert trouble == ["no process is left"] * 5 + ["no memory is left"], "whoever tells it further decides how often"
     said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert [text for text in said if "no job can be started" in text] == [
         f"no job can be started: no {what} is left; trying again until it works" for what in ("process", "memory")

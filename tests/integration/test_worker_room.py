@@ -62,6 +62,33 @@ def test_a_worker_takes_nothing_while_its_disk_is_full_and_says_why(tmp_path: Pa
     at_site(tmp_path, body, LEASE)
 
 
+def test_a_worker_that_gets_no_launcher_says_why_it_takes_nothing(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        place, aside = worker.directory / "launcher", worker.directory / "aside"
+        pid = worker.launcher_pid
+        place.rename(aside)
+        place.write_text("")
+        os.kill(pid, signal.SIGKILL)
+        while True:
+            (there,) = await site.user.workers()
+            if there.trouble:
+                break
+            await asyncio.sleep(0.05)
+        assert there.trouble == f"cannot use {place} for a launcher: Not a directory"
+        assert there.state == jobs_pb2.WORKER_STATE_UNREACHABLE
+        job = await site.user.submit("true")
+        (job,) = await site.user.jobs(str(job.number))
+        assert list(job.pending_because) == [f"worker {there.name} is unreachable: {there.trouble}"]
+        place.unlink()
+        aside.rename(place)
+        assert (await site.user.wait(str(job.number)))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+        assert not (await state_is(site, jobs_pb2.WORKER_STATE_ONLINE)).trouble
+        await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
+
+
 def test_the_operator_says_how_much_is_kept_free(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         with small_disk(site.root / "worker", 32) as disk:

@@ -150,6 +150,7 @@ class WorkerRegistered:
     home: Home = UNKNOWN
     uptime: float = 0.0  # seconds, of its machine
     offer: Offer = NOTHING
+    trouble: str = ""  # why it can start no job, and opens no session
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,8 @@ def _said_state(request: Request, what: str, workers: list[Worker]) -> Said:
         return f"{what}{why}", f"`cluster worker resume {drained}` lets it take work" if drained else ""
     if what == WorkerState.FULL.word:
         return f"full: {first.no_room}", ""
-    return what, ""
+    troubled = next((worker for worker in workers if worker.trouble), None)
+    return (f"{what}; {troubled.record.name} says: {troubled.trouble}" if troubled else what), ""
 
 
 def _said_busy(request: Request, what: str, workers: list[Worker]) -> Said:

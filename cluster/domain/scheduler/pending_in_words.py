@@ -208,7 +208,8 @@ def _why_not(core: SchedulerCore, request: Request) -> Iterator[str]:
         yield f"{_needs(request)}; the largest worker online, {largest.record.name}, has {has}{fix}"
     others = [w for w in fitting if w.state is WorkerState.FULL] if online else workers
     for worker in [w for w in others if not w.drains][: MOST_REASONS - 1]:
-        why = f": {worker.no_room}" if worker.state is WorkerState.FULL else ""
+        more = worker.no_room if worker.state is WorkerState.FULL else worker.trouble
+        why = f": {more}" if more else ""
         yield f"worker {worker.record.name} is {worker.state.word}{why}"
 
 

@@ -45,11 +45,14 @@ class Registering:
         if known is None or known.session is None:
             self._sessions.expect_word(event.worker_id, state.now.mono + state.lease)
         if known is None:
-            state.add_worker(record).hear(state.now.mono)
+            worker = state.add_worker(record)
+            worker.hear(state.now.mono)
+            worker.trouble = event.trouble
             state.saves.append(record)
             state.reply(event.ask, name)
             return
         known.comes_from(event.home.boot)
+        known.trouble = event.trouble
         # Who keeps its name is told what it was told before: that can be done even while nothing can be written.
         keeps_name = (record.name, record.removed) == (known.record.name, known.record.removed)
         if record != replace(known.record, registered_at=record.registered_at):

@@ -52,7 +52,7 @@ def size_of_task(view: TaskView) -> int:
 def size_of_worker(view: WorkerView) -> int:
     record = view.record
     drain = (record.drain.by, record.drain.reason) if record.drain else ()
-    texts = (record.id, record.name, record.address, record.version, view.no_room, *drain)
+    texts = (record.id, record.name, record.address, record.version, view.no_room, view.trouble, *drain)
     return _NUMBERS + size_of_texts(texts) + _size_of_offer(record.offer)
 
 

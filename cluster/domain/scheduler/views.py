@@ -77,6 +77,7 @@ class WorkerView:
     no_room: str  # why it takes nothing just now; "" when it has room
     silent_for: float | None  # seconds since it was last heard; None: not since the scheduler started
     taken: Mapping[str, int] = field(default_factory=dict)  # of each resource beside cpus
+    trouble: str = ""  # why it can start no job, and is not connected; "": it has not said so
     leaves_at: float = 0.0  # Unix seconds, by when all that it is given has ended; 0: it stays
 
 
@@ -159,6 +160,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
         silent_for=None if worker.word_at is None else max(0.0, core.now.mono - worker.word_at),
         taken=dict(worker.taken),
         leaves_at=leaves_at(core, worker),
+        trouble=worker.trouble,
     )
 
 

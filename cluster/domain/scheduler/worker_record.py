@@ -129,6 +129,7 @@ class Worker:
         "specs",
         "stopped",
         "taken",
+        "trouble",
         "word_at",
     )
 
@@ -152,6 +153,7 @@ class Worker:
         self.jobs: dict[int, int] = {}  # job: how many of its tasks it holds
         self.specs: SpecMemory[object] = SpecMemory()  # that it remembers in this session, each with what was changed
         self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
+        self.trouble = ""  # why it can start no job, and opens no session, as it said last; "": it may open one
         self.ending = False  # it said in this session that it is about to end: it gets nothing more
         self.reporting = False  # the rest of its report is still to be taken
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough

@@ -61,6 +61,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
             home_from_proto(request.home),
             request.home.uptime,
             offer_from_proto(request.offer),
+            request.trouble,
         )
         return scheduler_pb2.RegisterResponse(worker_id=caller.identity.name, name=name)
 

@@ -102,9 +102,11 @@ class WorkerOperations:
         home: Home,
         uptime: float,
         offer: Offer = NOTHING,
+        trouble: str = "",
     ) -> str:
         """The worker that calls, as what it says of itself; answers the name in force. `address` is host:port of its
-        own API, empty: it has none. `uptime` is in seconds, of its machine. Who it is, its certificate says."""
+        own API, empty: it has none. `uptime` is in seconds, of its machine. `trouble`: why it can start no job. Who it
+        is, its certificate says."""
         check_millicpus(millicpus)
         check_offer(offer)
         # A worker says itself what it is called. It may not get the jobs that somebody meant for another one's id.
@@ -112,10 +114,13 @@ class WorkerOperations:
             raise InvalidInput(f"the name {name!r} would be taken for the id of a worker: choose another")
         check_text("the address", address)
         check_text("the version", version)
+        check_text("what keeps it from starting jobs", trouble)
         check_home(home, uptime)
         worker_id = caller.identity.name
         given: str = await self._driver.ask(
-            lambda ask: WorkerRegistered(ask, worker_id, name, millicpus, address, version, home, uptime, offer)
+            lambda ask: WorkerRegistered(
+                ask, worker_id, name, millicpus, address, version, home, uptime, offer, trouble
+            )
         )
         return given
 
