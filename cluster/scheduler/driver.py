@@ -11,7 +11,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -28,6 +27,7 @@ from cluster.scheduler.durable_reads import OnDisk, records_of_ids
 from cluster.scheduler.event_feed import EventFeed
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.patience import Patience
+from cluster.scheduler.store_reader import StoreReader
 from cluster.scheduler.store_writer import StoreWriter
 from cluster.scheduler.watching import Watchers
 from cluster.store.interface import Item, Store, StoreFailed, StoreTroubled
@@ -73,7 +73,7 @@ class Driver:
         self._sessions: dict[int, SessionLine] = {}
         self._asks: dict[int, asyncio.Future[Any]] = {}
         self._last_ask = self._last_session = 0
-        self._reader = ThreadPoolExecutor(1, "store-reader")
+        self._reader = StoreReader(store)
         self._writer = StoreWriter(store, self._pipeline, self._has_news)
         self.patience = Patience(lambda: self._writer.trouble)
         self._on_disk = OnDisk(core, self.fetch)
@@ -186,9 +186,8 @@ class Driver:
 
     async def fetch_after(self, query: Callable[[Store], T]) -> T:
         """Reads like `fetch`, for the answer to an `ask`: until `close`."""
-        answer = asyncio.get_running_loop().run_in_executor(self._reader, query, self._store)
         try:
-            return await self.patience.wait_for_read(answer)
+            return await self.patience.wait_for_read(self._reader.ask(query))
         except StoreTroubled as error:
             raise Unreachable(f"{error}; try again later") from None
 
@@ -233,7 +232,7 @@ class Driver:
 
     def close(self) -> None:
         """Ends reading, when `run` has returned and nobody asks any more."""
-        self._reader.shutdown()
+        self._reader.close()
 
     def _may_end(self) -> bool:
         if not self._stopping or self._pipeline.gathering:

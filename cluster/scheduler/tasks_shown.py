@@ -71,6 +71,8 @@ async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple
         ended=ended,
     )
     # Asked after the core, so that every end that the core knew of is there.
+    if not shown[:most]:
+        return job, [], False
     ends = await driver.fetch(lambda store: [_end(store, number, task, wanted.attempt) for task in shown[:most]])
     tasks = await read_jobs(
         driver,
