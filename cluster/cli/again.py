@@ -7,6 +7,7 @@ import click
 
 from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.options import as_json, connection, quiet
+from cluster.cli.shell_offers import jobs_here
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import endings
@@ -15,7 +16,7 @@ from cluster.domain.job.states import TaskState
 
 
 @click.command()
-@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
 @click.option("--failed", is_flag=True, help="Only what has failed or was lost, not what was cancelled.")
 @click.option("--lost", is_flag=True, help="Only what was lost.")
 @click.option("--tasks", default="", metavar="NUMBERS", help="Only these tasks, as in 1-10,17.")
@@ -63,7 +64,7 @@ def _chosen(selector: str, tasks: str, condition: str) -> str:
 
 
 @click.command()
-@click.argument("selector")
+@click.argument("selector", shell_complete=jobs_here)
 @as_json
 @quiet
 @connection

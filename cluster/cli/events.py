@@ -8,6 +8,7 @@ import click
 
 from cluster.cli.options import COUNT, connection
 from cluster.cli.reader_watch import while_read
+from cluster.cli.shell_offers import jobs_here
 from cluster.client.types import ClusterEvent
 from cluster.domain.base.printable import printable
 from cluster.domain.job import endings
@@ -22,7 +23,14 @@ from cluster.domain.scheduler.event_records import as_told
     metavar="NUMBER",
     help="Only what came after the event of that number; 0: all that is kept.",
 )
-@click.option("--job", "jobs", multiple=True, metavar="JOB", help="Only these jobs: numbers, names, UUIDs. Repeatable.")
+@click.option(
+    "--job",
+    "jobs",
+    multiple=True,
+    metavar="JOB",
+    help="Only these jobs: numbers, names, UUIDs. Repeatable.",
+    shell_complete=jobs_here,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
 @connection
 @click.pass_context

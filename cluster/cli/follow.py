@@ -301,14 +301,16 @@ class Follower:
         line = os.read(sys.stdin.fileno(), 1024)
         word = line.decode(errors="replace").strip().lower()[:1] or ("g" if line else "c")
         if word in "clg":
-            self._answered(word)
+            self._answered(word, typed=bool(line))
         else:
             sys.stderr.write("c, l or g? ")
             sys.stderr.flush()
 
-    def _answered(self, word: str) -> None:
-        """c: cancel, l: leave, g: go on."""
+    def _answered(self, word: str, *, typed: bool = False) -> None:
+        """c: cancel, l: leave, g: go on. What is `typed` has ended the question's line."""
         if self._asking:
+            if not typed:
+                print(file=sys.stderr)
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
             self._asking = False
             self._flowing.set()

@@ -3,12 +3,14 @@
 import click
 
 from cluster import __version__
+from cluster.cli.options import as_json
+from cluster.cli.shell_offers import commands_below
 
 VERSION = "cluster %(version)s"
 
 
 @click.command("help")
-@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.argument("words", nargs=-1, metavar="[COMMAND]...", shell_complete=commands_below)
 @click.pass_context
 def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
     """Explain a command, as --help after it does."""
@@ -23,6 +25,12 @@ def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
 
 
 @click.command("version")
-def version_command() -> None:
+@as_json
+def version_command(as_json: bool) -> None:
     """Print the version."""
+    if as_json:
+        from cluster.cli.render import print_json
+
+        print_json({"version": __version__})
+        return
     click.echo(VERSION % {"version": __version__})

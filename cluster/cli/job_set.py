@@ -7,6 +7,7 @@ import click
 
 from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.options import as_json, connection, quiet
+from cluster.cli.shell_offers import jobs_here
 from cluster.cli.submit import F, click_option
 from cluster.client.types import Job
 from cluster.domain.job.changes import CHANGEABLE_OPTIONS, check_changes, named
@@ -19,7 +20,7 @@ def _changes(command: F) -> F:
 
 
 @click.command("set")
-@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
 @_changes
 @click.option(
     "--default",

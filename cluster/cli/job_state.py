@@ -7,6 +7,8 @@ import click
 
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import as_json, connection
+from cluster.cli.shell_offers import jobs_here
+from cluster.client.inside import inside_job
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.printable import printable
 
@@ -47,15 +49,23 @@ def set_state(ctx: click.Context, values: tuple[str, ...]) -> None:
 
 
 @click.command("get")
-@click.argument("selector", metavar="JOB")
+@click.argument("selector", metavar="[JOB]", default="", shell_complete=jobs_here)
 @click.argument("key", default="")
 @as_json
 @connection
 @click.pass_context
 def get_state(ctx: click.Context, selector: str, key: str, as_json: bool) -> None:
-    """Print the values that a job has set, a line for each key, or the value of one key."""
+    """Print the values that a job has set, a line for each key, or the value of one key.
+
+    Inside a job the first may be left out: it is that job then. `cluster job state get "$CLUSTER_JOB" KEY` prints one.
+    """
     from cluster.cli.connection import client
     from cluster.cli.render import print_json
+
+    inside = inside_job()
+    selector = selector or (inside.job if inside else "")
+    if not selector:
+        raise click.MissingParameter("inside a job it may be left out", ctx, param_hint="'JOB'", param_type="argument")
 
     async def work() -> dict[str, str]:
         async with client(ctx) as cluster:

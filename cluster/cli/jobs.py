@@ -14,6 +14,7 @@ from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import COUNT, DURATION, as_json, connection, is_given, quiet, yes
 from cluster.cli.render import USUAL_LIMIT
+from cluster.cli.shell_offers import jobs_here
 from cluster.client.types import Job, Output, Task
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.printable import printable
@@ -71,7 +72,7 @@ def job(ctx: click.Context, as_json: bool, quiet: bool) -> None:
 
 
 @click.command("list")
-@click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
+@click.argument("selectors", nargs=-1, metavar="[SELECTOR]...", shell_complete=jobs_here)
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only jobs in this state.")
 @click.option("--limit", type=COUNT, default=USUAL_LIMIT, show_default=True, help="At most so many; 0: all.")
 @as_json
@@ -94,7 +95,7 @@ def list_jobs(
 
 
 @click.command("show")
-@click.argument("selector")
+@click.argument("selector", shell_complete=jobs_here)
 @click.option("--tasks", "max_tasks", type=COUNT, default=20, show_default=True, help="So many tasks.")
 @click.option("--attempts", is_flag=True, help="Each attempt of these tasks, not the last alone.")
 @as_json
@@ -181,7 +182,7 @@ def _tasks_of(job: Job) -> str:
 
 
 @click.command("logs")
-@click.argument("selector")
+@click.argument("selector", shell_complete=jobs_here)
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
 @click.option("--tail", type=COUNT, metavar="N", help="Only the last N lines of each stream.")
 @click.option("--stdout", is_flag=True, help="Standard output only.")
@@ -240,7 +241,7 @@ async def _why_not_started(cluster: "AsyncClient", selector: str) -> list[Output
 
 
 @click.command("wait")
-@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
 @as_json
 @quiet
 @connection
@@ -305,7 +306,7 @@ def _tell_schedules(jobs: Sequence[Job], what: str) -> None:
 
 
 @click.command("cancel")
-@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
 @click.option("--grace", type=DURATION, help="From SIGTERM to SIGKILL (default: the job's own).")
 @click.option("--reason", default="", help="Why, for whoever looks at the job later.")
 @click.option("--keep-children", is_flag=True, help="Let the jobs go on that these have called for.")

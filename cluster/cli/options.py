@@ -122,6 +122,11 @@ def quiet(command: F) -> F:
     return click.option("--quiet", "-q", is_flag=True, help="Print ids alone.")(command)
 
 
+def silent(command: F) -> F:
+    """--quiet, of what has no ids to tell."""
+    return click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")(command)
+
+
 def yes(command: F) -> F:
     """--yes."""
     return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)

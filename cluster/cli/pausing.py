@@ -6,11 +6,12 @@ import click
 
 from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.options import as_json, connection, quiet
+from cluster.cli.shell_offers import jobs_here
 from cluster.client.types import Job
 
 
 @click.command()
-@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever looks at the job.")
 @click.option("--stop-running", is_flag=True, help="Freeze what runs, too, until the job is resumed.")
 @as_json
@@ -43,7 +44,7 @@ def pause(
 
 
 @click.command()
-@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
 @as_json
 @quiet
 @connection

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from cluster.cli.lazy import LazyGroup
-from cluster.cli.options import as_json, connection
+from cluster.cli.options import as_json, connection, silent
 from cluster.client.aio import AsyncClient
 from cluster.client.types import QueueStatus, Share
 from cluster.domain.base.printable import printable
@@ -42,32 +42,40 @@ def queue(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, as_json: bool) -> None:
     """Show whether tasks start, how many jobs have not ended, and what each user has had."""
-    _do(ctx, AsyncClient.queue, as_json)
+    _do(ctx, AsyncClient.queue, as_json=as_json)
 
 
 @click.command()
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever waits.")
 @as_json
+@silent
 @connection
 @click.pass_context
-def pause(ctx: click.Context, reason: str, as_json: bool) -> None:
+def pause(ctx: click.Context, reason: str, as_json: bool, quiet: bool) -> None:
     """Pause the queue: no task starts until `cluster queue resume`. For admins.
 
     Jobs are accepted all the same, and what runs goes on. The wish outlives the scheduler.
     """
-    _do(ctx, lambda cluster: cluster.pause_queue(reason=reason), as_json)
+    _do(ctx, lambda cluster: cluster.pause_queue(reason=reason), as_json=as_json, quiet=quiet)
 
 
 @click.command()
 @as_json
+@silent
 @connection
 @click.pass_context
-def resume(ctx: click.Context, as_json: bool) -> None:
+def resume(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     """Resume the queue: tasks start again. For admins. Jobs that are paused themselves stay so."""
-    _do(ctx, AsyncClient.resume_queue, as_json)
+    _do(ctx, AsyncClient.resume_queue, as_json=as_json, quiet=quiet)
 
 
-def _do(ctx: click.Context, call: Callable[[AsyncClient], Awaitable[QueueStatus]], as_json: bool) -> None:
+def _do(
+    ctx: click.Context,
+    call: Callable[[AsyncClient], Awaitable[QueueStatus]],
+    *,
+    as_json: bool,
+    quiet: bool = False,
+) -> None:
     from cluster.cli.connection import client
     from cluster.cli.render import pause_json, print_json
     from cluster.cli.table import print_table
@@ -89,6 +97,8 @@ def _do(ctx: click.Context, call: Callable[[AsyncClient], Awaitable[QueueStatus]
                 "shares": shares,
             }
         )
+        return
+    if quiet:
         return
     how = f"is {now.pause.said(time.time())}" if now.pause else "takes work"
     print(printable(f"the queue {how}"))

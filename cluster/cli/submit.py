@@ -20,6 +20,7 @@ from cluster.cli.job_inputs import (
     take_options_of,
 )
 from cluster.cli.options import Parsed, as_json, connection, is_given, quiet
+from cluster.cli.shell_offers import values_of
 from cluster.cli.submit_warnings import remark, remark_on_job
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
@@ -56,6 +57,8 @@ def click_option(option: Option, *, is_change: bool = False) -> Callable[[F], F]
         return click.option(f"{option.flag}/--no-{option.flag[2:]}", default=None, **how)
     if option.kind is SWITCH:
         return click.option(option.flag, is_flag=True, **how)
+    if not option.kind.reads_file:
+        how["shell_complete"] = values_of(option)
     how["metavar"] = option.metavar
     if option.kind is VARIABLES:
         how["multiple"] = True

@@ -7,6 +7,7 @@ import time
 import click
 
 from cluster.cli.options import COUNT, DURATION, as_json, connection, keep_jobs, quiet, yes
+from cluster.cli.shell_offers import tokens_here
 from cluster.client.types import RevocationResult, Token
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_duration
@@ -157,7 +158,7 @@ def _state(token: Token, now: float) -> str:
 
 
 @token.command("revoke")
-@click.argument("id")
+@click.argument("id", shell_complete=tokens_here)
 @click.option("--and-joined", is_flag=True, help="Expel also who has joined with it, or by what those made.")
 @keep_jobs
 @yes

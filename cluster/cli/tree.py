@@ -10,6 +10,7 @@ import click
 from cluster.cli.connection import client
 from cluster.cli.options import as_json, connection
 from cluster.cli.render import command_of, job_json, print_json, state_of, why_of
+from cluster.cli.shell_offers import jobs_here
 from cluster.cli.table import print_table
 from cluster.client.types import Job, JobTree
 from cluster.domain.base.errors import InvalidInput
@@ -21,7 +22,7 @@ FLAGS = {kind: f"--{kind.value.replace('_', '-')}" for kind in DependencyKind}
 
 
 @click.command("tree")
-@click.argument("selector", default="")
+@click.argument("selector", default="", shell_complete=jobs_here)
 @click.option("--dot", is_flag=True, help="For Graphviz, as in: cluster job tree --dot 5 | dot -Tsvg > tree.svg")
 @as_json
 @connection

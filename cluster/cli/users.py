@@ -6,6 +6,7 @@ import time
 import click
 
 from cluster.cli.options import Parsed, as_json, connection, keep_jobs, quiet, yes
+from cluster.cli.shell_offers import users_here
 from cluster.client.types import RevocationResult, User
 from cluster.domain.base.errors import InvalidInput
 
@@ -45,7 +46,7 @@ def _state(user: User) -> str:
 
 
 @user.command("revoke")
-@click.argument("name")
+@click.argument("name", shell_complete=users_here)
 @click.option("--and-joined", is_flag=True, help="Expel also who has joined by tokens that it made, and so on.")
 @keep_jobs
 @yes
@@ -85,7 +86,7 @@ def _weight(text: str) -> float:
 
 
 @user.command("share")
-@click.argument("name")
+@click.argument("name", shell_complete=users_here)
 @click.argument("weight", type=Parsed("weight", _weight))
 @connection
 @click.pass_context

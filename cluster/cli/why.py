@@ -13,6 +13,7 @@ from cluster.cli.connection import client
 from cluster.cli.explanations import history, why_job, why_task
 from cluster.cli.options import as_json, connection
 from cluster.cli.render import job_json, print_json, state_of, task_json, took, why_of
+from cluster.cli.shell_offers import jobs_here
 from cluster.cli.table import print_facts, print_table
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job, Task
@@ -46,7 +47,7 @@ class Explained(NamedTuple):
 
 
 @click.command("why")
-@click.argument("selector")
+@click.argument("selector", shell_complete=jobs_here)
 @as_json
 @click.option("--verbose", "-v", is_flag=True, help="Tell also which workers could run it, the first in rank first.")
 @connection

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import click
 
 from cluster.cli.options import DURATION, connection
+from cluster.cli.shell_offers import workers_here
 from cluster.client.types import Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.scheduler.worker_record import WorkerState
 
 
 @click.command()
-@click.argument("workers", metavar="WORKER...", nargs=-1, required=True)
+@click.argument("workers", metavar="WORKER...", nargs=-1, required=True, shell_complete=workers_here)
 @click.option("--reason", default="", metavar="TEXT", help="Why, for those who look at the workers or wait for them.")
 @click.option(
     "--deadline",
@@ -43,7 +44,7 @@ def drain(ctx: click.Context, /, workers: tuple[str, ...], reason: str, deadline
 
 
 @click.command()
-@click.argument("workers", metavar="WORKER...", nargs=-1, required=True)
+@click.argument("workers", metavar="WORKER...", nargs=-1, required=True, shell_complete=workers_here)
 @connection
 @click.pass_context
 def resume(ctx: click.Context, /, workers: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from cluster.cli.options import as_json, connection, quiet
+from cluster.cli.shell_offers import workers_here
 from cluster.client.types import Worker
 from cluster.domain.base.errors import NotFound
 from cluster.domain.base.printable import printable
@@ -44,7 +45,7 @@ def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="WORKER")
+@click.argument("name", metavar="WORKER", shell_complete=workers_here)
 @as_json
 @quiet
 @connection

@@ -14,6 +14,7 @@ from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, DURATION, SIZE, connection, yes
 from cluster.cli.processes import cache, program
 from cluster.cli.secret_hiding import handed_over, start_again_without
+from cluster.cli.shell_offers import workers_here
 from cluster.cli.worker_drain import drain, resume
 from cluster.cli.worker_list import list_workers, show
 from cluster.client.alone import noted
@@ -155,7 +156,7 @@ for command in (list_workers, show, drain, resume):
 
 
 @worker.command("remove")
-@click.argument("worker", metavar="ID")
+@click.argument("worker", metavar="WORKER", shell_complete=workers_here)
 @click.option("--revoke", is_flag=True, help="Expel it: every certificate of it is refused, its session is cut.")
 @yes
 @connection

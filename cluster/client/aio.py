@@ -17,6 +17,7 @@ from cluster.client.following import CallAge, FollowedJobs
 from cluster.client.handy_specs import from_here, spec_of
 from cluster.client.job_fields import new_job_id
 from cluster.client.ordering import OrderVerbs
+from cluster.client.own_zone import refuse_unknown_zone
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
@@ -120,6 +121,7 @@ class AsyncClient(OrderVerbs):
         directory."""
         if self.endpoint.is_embedded and not spec.sandbox and not spec.cwd.startswith("/"):
             spec = replace(spec, cwd=from_here(spec.cwd))
+        refuse_unknown_zone(spec)
         return resolved(spec, time.time(), None)
 
     async def _hand_in(self, what: str, call: Callable[[float], Awaitable[T]]) -> T:

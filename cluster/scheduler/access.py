@@ -7,12 +7,13 @@ cancels one that runs waits for no disk. By its UUID its submitter may cancel it
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.conditions import Condition
 from cluster.domain.job.records import JobRecord
-from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, parse_selector
+from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, parse_selector, refuse_condition
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.driver import Driver
@@ -78,6 +79,15 @@ async def select_some(
     selection = await select(driver, caller, texts, check)
     await last_attempts(driver, selection)
     return selection
+
+
+async def select_whole(driver: Driver, caller: Caller, texts: Sequence[str], verb: str) -> list[int]:
+    """The numbers of the jobs that are selected by at least one selector. InvalidInput where only tasks of one are: the
+    verb takes whole jobs."""
+    selection = await select_some(driver, caller, texts, partial(refuse_condition, verb=verb))
+    for number, _ in selection.parts():
+        raise InvalidInput(f"tasks of job {number} are selected: {verb} takes whole jobs; give {number}")
+    return selection.numbers()
 
 
 async def the_one(driver: Driver, selection: Selection, text: str) -> int:

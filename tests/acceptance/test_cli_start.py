@@ -84,6 +84,22 @@ def test_completion_knows_commands_and_options(command: Command) -> None:
     assert command.ok(env=words).text.splitlines() == ["plain,--array"]
 
 
+def test_completion_knows_the_jobs_and_workers_of_the_cluster(cluster: Command) -> None:
+    number = cluster.ok("job", "submit", "-q", "--name", "completed", "--", "true").text.strip()
+
+    def offered(line: str) -> list[str]:
+        count = str(len(line.split(" ")) - 1)
+        done = cluster.ok(env={"COMP_WORDS": line, "COMP_CWORD": count, "_CLUSTER_COMPLETE": "bash_complete"})
+        assert done.err == ""
+        return [word.removeprefix("plain,") for word in done.text.splitlines()]
+
+    assert {number, "completed", "last"} <= set(offered("cluster job show "))
+    assert offered("cluster job submit --after 1,compl") == ["1,completed"]
+    (worker,) = cluster.ok("worker", "list", "-q", "--json").json
+    assert offered("cluster worker drain ") == offered("cluster run --worker ") == [worker["name"]]
+    assert offered("cluster user revoke ad") == ["admin"]
+
+
 def test_every_command_has_help_with_its_options(command: Command) -> None:
     for line in (["run"], ["job"], ["job", "logs"], ["worker"], ["scheduler"], ["up"], ["token", "create"], ["login"]):
         done = command.ok(*line, "--help")

@@ -60,3 +60,8 @@ def test_a_variable_of_an_option_that_is_empty_is_as_one_that_is_not_set(monkeyp
     monkeypatch.setenv("CLUSTER_JOB_SUBMIT_MEM", "")
     context = submit.submit.make_context("submit", ["--", "true"], obj={}, auto_envvar_prefix="CLUSTER_JOB_SUBMIT")
     assert submit.spec_of(context.params, submit.typed_in(context)).at == ""
+
+
+def test_who_is_in_no_job_names_the_one_whose_state_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["job", "state", "get"]) == 2
+    assert capsys.readouterr().err.startswith("cluster: Missing argument 'JOB'. inside a job it may be left out; see ")

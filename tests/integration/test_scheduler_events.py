@@ -45,6 +45,10 @@ def test_events_are_read_from_any_place_on_also_after_a_restart(tmp_path: Path) 
         assert await told(user, 4) == []
         with pytest.raises(InvalidInput, match=r"^there is no event 5 yet: the last one is 4$"):
             await told(user, 5)
+        with pytest.raises(
+            InvalidInput, match=r"^1:failed: events takes whole jobs and no tasks that are failed; give 1$"
+        ):
+            await told(user, 0, "1:failed")
         with pytest.raises(NotFound, match="there is no job 9"):
             await told(user, 0, "9")
         await cluster.restart()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FIRST, LAST = -62_135_596_800.0, 253_402_300_799.999
 FORMS = "2026-11-26T18:30, with Z or +01:00 where it is not your time zone, 18:30, or tomorrow 06:00"
 _OF_DAY = re.compile(r"(?:(tomorrow) +)?(\d{1,2}):(\d{2})(?::(\d{2}))?")
-_OF_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?")
+_OF_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?")
 
 
 def check_time(text: str) -> None:
@@ -37,6 +37,13 @@ def unix_time(text: str, now: float, zone: "tzinfo | None") -> float:
     except (ValueError, OverflowError):  # there is no 31st of April, no 25:00
         pass
     raise InvalidInput(f"{text!r} is no time: use {FORMS}")
+
+
+def names_no_zone(text: str) -> bool:
+    """Whether it is a time that means another moment in another time zone."""
+    text = text.strip()
+    date = _OF_DATE.fullmatch(text)
+    return bool(_OF_DAY.fullmatch(text) or (date and not date[1]))
 
 
 def in_calendar(seconds: float, said: str = "") -> float:

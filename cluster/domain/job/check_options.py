@@ -11,7 +11,7 @@ from cluster.domain.job.options import Scope, option
 if TYPE_CHECKING:
     from cluster.domain.job.json_schema import Schema
 
-JSON, REGEX, SCHEMA = "json", "regex:", "schema:"
+JSON, REGEX, SCHEMA = BEGINNINGS = "json", "regex:", "schema:"
 MAX_PATTERN = 4096  # characters
 MAX_SCHEMA = 64 * 1024  # bytes, without the spaces between its words
 MAX_SCHEMA_FILE = 1024 * 1024  # bytes, as somebody wrote it

@@ -9,7 +9,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.trust.identity import Caller
-from cluster.scheduler.access import select_some
+from cluster.scheduler.access import select_whole
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.event_reading import read_events
 from cluster.scheduler.watching import Pace
@@ -31,8 +31,9 @@ class EventOperations:
         what happens. A first page comes at once. A user is told of its own jobs, of workers and the queue; with
         selectors `texts` of these jobs alone. What is not kept any more is told by one event in its place.
 
-        InvalidInput for a `since` that has not happened yet; NotFound for a job that there is not."""
-        wanted = set((await select_some(self._driver, caller, texts)).numbers()) if texts else None
+        InvalidInput for a `since` that has not happened yet, and for tasks of a job; NotFound for a job that there is
+        not."""
+        wanted = set(await select_whole(self._driver, caller, texts, "events")) if texts else None
         owner, pace = VisibleJobs.owner_of(caller), Pace(time.monotonic())
         _, last = await self._driver.fetch(lambda store: store.edges_of_events())
         if since is not None and since > last:

@@ -7,17 +7,16 @@ from datetime import UTC
 from functools import partial
 from typing import NamedTuple
 
-from cluster.domain.base.errors import InvalidInput, NotPermitted
+from cluster.domain.base.errors import NotPermitted
 from cluster.domain.job.changes import Changes, check_changes
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
-from cluster.domain.job.selectors import refuse_condition
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.times import changes_in_utc
 from cluster.domain.scheduler.events import Event, JobsChanged, JobsPaused, JobsResumed
 from cluster.domain.scheduler.views import JobView
 from cluster.domain.trust.identity import Caller
-from cluster.scheduler.access import select_some
+from cluster.scheduler.access import select_whole
 from cluster.scheduler.cancelling import JOBS_AT_ONCE
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import unfinished_of
@@ -68,10 +67,8 @@ class OrderOperations:
     async def _change(
         self, caller: Caller, selectors: Sequence[str], verb: str, event: Callable[..., Event]
     ) -> ChangedJobs:
-        selection = await select_some(self._driver, caller, selectors, partial(refuse_condition, verb=verb))
-        for number, _ in selection.parts():
-            raise InvalidInput(f"tasks of job {number} are selected: {verb} takes whole jobs; give {number}")
-        numbers, count, met = selection.numbers(), 0, dict[int, Job]()
+        numbers = await select_whole(self._driver, caller, selectors, verb)
+        count, met = 0, dict[int, Job]()
         for at in range(0, len(numbers), JOBS_AT_ONCE):
             some = tuple(unfinished_of(self._driver, numbers[at : at + JOBS_AT_ONCE]))
             if some:
