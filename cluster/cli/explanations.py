@@ -5,9 +5,11 @@ What keeps it from starting the scheduler knows (cluster.domain.scheduler.views)
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 
-from cluster.cli.render import because, iso
+from cluster.cli.render import because
 from cluster.client.types import Job, Task
+from cluster.domain.base import wall_time
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.base.signals import signal_name
 from cluster.domain.job import endings
@@ -61,7 +63,7 @@ def _when_again(job: Job, task: Task) -> str:
     """Of one that is between two attempts."""
     when = "after a pause"
     if task.next_try_at:
-        when = f"at {iso(task.next_try_at)}, in {format_duration(task.next_try_at - time.time())}"
+        when = f"at {wall_time.iso(ceil(task.next_try_at))}, in {format_duration(task.next_try_at - time.time())}"
     return f"it is tried again {when}: this was attempt {task.attempt}, and --retries is {job.spec.retries}"
 
 

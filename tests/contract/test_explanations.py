@@ -2,14 +2,15 @@
 
 import time
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import pytest
 
 from cluster.cli.explanations import ENDS, why_job, why_task
-from cluster.cli.render import iso
 from cluster.client.job_fields import Counts
 from cluster.client.types import Job, Task
+from cluster.domain.base.wall_time import iso
 from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
@@ -123,7 +124,7 @@ def test_what_is_tried_again_is_told_and_what_is_not_any_more() -> None:
     ]
     again = replace(failed, state=TaskState.BACKOFF, next_try_at=time.time() + 90.4)
     assert why_task(job, again)[1] == (
-        f"it is tried again at {iso(again.next_try_at)}, in 1m30s: this was attempt 1, and --retries is 2"
+        f"it is tried again at {iso(ceil(again.next_try_at))}, in 1m30s: this was attempt 1, and --retries is 2"
     )
     assert why_task(job, failed) == ["it left with exit code 1"]  # a former attempt
     assert why_task(job, replace(failed, reason="attempts_exhausted:exit:1")) == [

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from cluster.domain.base.errors import Conflict, NotAuthenticated, NotFound
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.trust.enrolments import BY_HAND, Enrolment, EnrolmentForgotten, Maker, enrolment_of, serial_number
 from cluster.domain.trust.expulsion import Record
-from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role
+from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role, Vouched
 from cluster.domain.trust.members import Members
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
@@ -99,6 +100,24 @@ def test_a_revoked_user_stays_out_whatever_certificate_it_shows_and_its_next_joi
         assert [members.is_expelled(p) for p in (first, by_hand, second)] == [True, True, False]
     disk.keep(disk.members.revoke_user("ada", 40).records)
     assert disk.restart().is_expelled(second)
+
+
+def test_jobs_call_as_long_as_their_owner_stays_whatever_was_revoked_of_the_name_before(disk: Disk) -> None:
+    """After `user revoke admin` no job of admin could call its cluster, for ever; nor could those of the next ada."""
+    vouched = Vouched(AttemptKey(1, 0, 1), W1, "", 1)
+    of_admin, of_ada = (replace(peer(IdentityKind.USER, name), vouched=vouched) for name in ("admin", "ada"))
+    disk.keep(disk.members.revoke_user("admin", 30, and_joined=False).records)
+    assert disk.members.is_expelled(peer(IdentityKind.USER, "admin"))
+    assert not disk.members.is_expelled(of_admin)
+    disk.token("t1", Role.USER, "ada")
+    disk.join("t1", 5)
+    assert not disk.members.is_expelled(of_ada)
+    disk.keep(disk.members.revoke_user("ada", 40, and_joined=False).records)
+    assert disk.members.is_expelled(of_ada)
+    disk.token("t2", Role.USER, "ada")
+    disk.join("t2", 6)
+    for members in (disk.members, disk.restart()):
+        assert not members.is_expelled(of_ada), "whether it is a job of this ada, the gate asks"
 
 
 def test_what_the_store_does_not_know_is_refused(disk: Disk) -> None:

@@ -1,5 +1,6 @@
 """What keeps a job from going on is never empty in a list, where something is known; and is told in a few words."""
 
+from math import ceil
 from typing import Any
 
 import pytest
@@ -42,6 +43,9 @@ def test_a_paused_queue_is_told_of_every_job_that_has_not_ended(bench: Bench) ->
     bench.turn(JobsPaused(5, (2,), Pause("ann", bench.now.wall, stop_running=True)))
     assert short(bench, 2) == "paused"
     assert view(bench, 2).pending_because == ("paused by ann", "the queue is paused by root: kernel")
+    bench.submit(spec(after=("1",)))
+    assert short(bench, 3) == "after 1", "what it waits for first"
+    assert view(bench, 3).pending_because[0] == "the queue is paused by root: kernel"
 
 
 def test_how_many_stand_still_is_told_of_a_job_that_is_frozen(bench: Bench) -> None:
@@ -114,8 +118,8 @@ def test_between_two_attempts_it_is_told_when_the_next_one_is() -> None:
     bench.report(session, 1, ended=(failed(1, 0),))
     seen = view(bench)
     assert bench.now.wall < seen.next_try_at <= bench.now.wall + 20.0
-    assert seen.waits_for == f"again at {iso(seen.next_try_at)}"
-    assert seen.pending_because == (f"it is tried again at {iso(seen.next_try_at)}",)
+    assert seen.waits_for == f"again at {iso(ceil(seen.next_try_at))}"
+    assert seen.pending_because == (f"it is tried again at {iso(ceil(seen.next_try_at))}",)
     bench.turn(after=seen.next_try_at - bench.now.wall - 0.01)
     assert bench.state(1) == "backoff"
     bench.turn(after=0.02)
@@ -130,7 +134,9 @@ def test_of_many_the_first_is_told_and_no_more_are_looked_at_than_cost_nothing(b
     bench.report(session, 1, ended=tuple(failed(1, index) for index in range(tasks)))
     seen, job = view(bench), bench.core.jobs[1]
     assert seen.next_try_at == min(next_try_of(bench.core, job, index) for index in range(MOST_LOOKED_AT))
-    assert seen.pending_because == (f"{tasks} tasks are tried again, the first of them at {iso(seen.next_try_at)}",)
+    assert seen.pending_because == (
+        f"{tasks} tasks are tried again, the first of them at {iso(ceil(seen.next_try_at))}",
+    )
 
 
 def test_one_whose_children_go_on_names_them(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby, islice
+from math import ceil
 from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
@@ -81,7 +82,9 @@ def _pauses(core: SchedulerCore, job: Job) -> Iterator[Why]:
         if frozen:
             yield Why(f"frozen meanwhile: {_counted(frozen, 'task')} that had begun")
     if core.queue_pause:
-        yield Why(f"the queue is {core.queue_pause.said()}", "queue paused")
+        # What waits for something else would not start either, and a list rather tells that.
+        is_held_back = job.ready or job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED)
+        yield Why(f"the queue is {core.queue_pause.said()}", "queue paused" if is_held_back else "")
 
 
 def _calls_that_go_on(core: SchedulerCore, job: Job) -> Iterator[Why]:
@@ -97,7 +100,12 @@ def _calls_that_go_on(core: SchedulerCore, job: Job) -> Iterator[Why]:
 def _said_again(job: Job, at: float) -> Why:
     count = job.count(TaskState.BACKOFF)
     who = "it is tried again" if count == 1 else f"{count} tasks are tried again, the first of them"
-    return Why(f"{who} at {iso(at)}", f"again at {iso(at)}")
+    return Why(f"{who} at {_second(at)}", f"again at {_second(at)}")
+
+
+def _second(at: float) -> str:
+    """The first whole one that is no sooner."""
+    return iso(ceil(at))
 
 
 def _of_schedule(core: SchedulerCore, job: Job) -> Iterator[Why]:
@@ -107,7 +115,7 @@ def _of_schedule(core: SchedulerCore, job: Job) -> Iterator[Why]:
     if wait.until == schedules.NOT_FOUND:
         yield Why("its next time is just being found, as the scheduler was started", "a time that is being found")
     elif wait.until < schedules.NEVER:
-        yield Why(f"it runs next at {in_its_zone(spec, wait.until)}", f"until {iso(wait.until)}")
+        yield Why(f"it runs next at {in_its_zone(spec, wait.until)}", f"until {_second(wait.until)}")
     else:
         yield Why("none of its times comes", "no time left")
     yield from map(Why, said(spec, job.course))
@@ -119,7 +127,7 @@ def _what_comes_before(core: SchedulerCore, job: Job) -> Iterator[Why]:
     if wait is None:
         return
     if wait.until:
-        yield Why(f"it starts no sooner than {iso(wait.until)}", f"until {iso(wait.until)}")
+        yield Why(f"it starts no sooner than {iso(wait.until)}", f"until {_second(wait.until)}")
     remaining = wait.remaining()
     short = _after(remaining)
     for number, kind in remaining[:MOST_REASONS]:

@@ -53,13 +53,16 @@ class Members:
                 return Standing(user.role, user.id) if user else None
 
     def is_expelled(self, peer: Peer) -> bool:
-        """Whether this certificate is refused: its joining is not known, or was revoked, or its user was."""
+        """Whether this certificate is refused: its joining is not known, or was revoked, or its user was. Of a job,
+        which shows none, its owner alone counts."""
         identity = peer.identity
         if identity.kind is IdentityKind.SCHEDULER:
             return False
         user = self._users.get(identity.name) if identity.kind is IdentityKind.USER else None
         if user is not None and user.revoked is not None:
             return True
+        if peer.vouched is not None:
+            return False
         enrolment = self._of(identity.kind, identity.name).get(peer.enrolment)
         return enrolment.revoked is not None if enrolment else peer.enrolment != BY_HAND
 
