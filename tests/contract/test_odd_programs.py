@@ -30,7 +30,7 @@ def test_what_cannot_be_started_by_that_word_is_no_program(word: str) -> None:
     assert is_no_program(word)
 
 
-@pytest.mark.parametrize("word", ["./run.sh", "tool", "nothing", "bin", ""])
+@pytest.mark.parametrize("word", ["./run.sh", "tool", "nothing", "bin", "", "/etc/passwd"])
 def test_what_can_be_started_or_is_no_file_is_none(word: str) -> None:
     assert not is_no_program(word)
 

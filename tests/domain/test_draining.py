@@ -1,5 +1,7 @@
 """Workers that somebody drains: they get nothing more, give back what has not started, and are taken back."""
 
+from math import ceil
+
 import pytest
 
 from cluster.domain.base.errors import Conflict, NotFound
@@ -238,7 +240,7 @@ def test_what_still_runs_at_the_deadline_is_stopped_and_tried_again_elsewhere(be
     running(bench, session, retries=1, grace=7.0)
     drain(bench, "w", reason="kernel", within=10.0)
     assert wish(bench) == Drain("ada", bench.now.wall, "kernel", bench.now.wall + 10.0)
-    over = f"w was drained by ada until {iso(bench.now.wall + 10.0)} (kernel)"
+    over = f"w was drained by ada until {iso(ceil(bench.now.wall + 10.0))} (kernel)"
     bench.worker("v")
     assert stops(bench.turn(after=9.9)) == []
     assert stops(bench.turn(after=0.2)) == [Stop(attempts(1, 1, (0, 2)), 7.0)]

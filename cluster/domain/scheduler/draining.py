@@ -7,6 +7,7 @@ told to stop.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound
 from cluster.domain.base.intervals import IntervalSet
@@ -51,7 +52,7 @@ def said(worker: Worker) -> str:
     drain, name = worker.record.drain, worker.record.name
     if drain is None:  # taken back meanwhile
         return f"{name} was drained, and the deadline of that was over"
-    until = f" until {iso(drain.deadline)}" if drain.deadline else ""
+    until = f" until {iso(ceil(drain.deadline))}" if drain.deadline else ""
     return f"{name} was drained by {drain.by}{until}{f' ({drain.reason})' if drain.reason else ''}"
 
 

@@ -127,7 +127,7 @@ def _what_comes_before(core: SchedulerCore, job: Job) -> Iterator[Why]:
     if wait is None:
         return
     if wait.until:
-        yield Why(f"it starts no sooner than {iso(wait.until)}", f"until {_second(wait.until)}")
+        yield Why(f"it starts no sooner than {_second(wait.until)}", f"until {_second(wait.until)}")
     remaining = wait.remaining()
     short = _after(remaining)
     for number, kind in remaining[:MOST_REASONS]:
