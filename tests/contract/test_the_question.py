@@ -59,7 +59,7 @@ def test_nothing_is_written_into_its_line(
 
     async def work() -> int:
         client = Ending()
-        following = asyncio.create_task(Asking(cast(AsyncClient, client), RUNNING).follow())
+        following = asyncio.create_task(Asking(cast(AsyncClient, client), [RUNNING]).follow())
         async with asyncio.timeout(PATIENCE):
             await client.asked.wait()
         for _ in range(20):

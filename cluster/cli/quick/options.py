@@ -23,8 +23,8 @@ def is_file_of_ours(program: str) -> bool:
 
 
 def is_no_program(word: str) -> bool:
-    """Whether a command's first word names a file below where we are that cannot be started by that: one that nobody may
-    execute, or one beside us whose name no directory of the PATH has."""
+    """Whether a command's first word names a file below where we are that cannot be started by that: one that nobody
+    may execute, or one beside us whose name no directory of the PATH has."""
     if word.startswith("/") or not os.path.isfile(word):
         return False
     if "/" in word:
