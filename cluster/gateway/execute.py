@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from cluster.client.job_fields import new_job_id
 from cluster.domain.base.errors import ClusterError
+from cluster.domain.job import endings
 from cluster.domain.job.spec import JobSpec
 from cluster.gateway.execute_answers import CodeOutcome, document, problem_in
 from cluster.gateway.execute_inspection import INSPECTOR, split
@@ -43,9 +44,9 @@ class OutputRoom:
 
     def take(self, size: int) -> None:
         """Problem where there is no room for that."""
-        self._left -= size
-        if self._left < 0:
+        if size > self._left:
             raise Problem(EXHAUSTED, "the outputs of other runs take all room that there is; try again soon")
+        self._left -= size
 
     def give_back(self, size: int) -> None:
         """So much is not here any more."""
@@ -58,10 +59,10 @@ _room = OutputRoom(MOST_TOGETHER)
 async def execute(exchange: Exchange) -> Response:
     """Answers what the code wrote. Problem for what is not as it must be, and for what does not succeed."""
     wanted = await read_request(exchange)
-    outcome = await _outcome(exchange, _CodeRun(exchange, _spec(wanted)), MOST_STDERR)
+    outcome = await _outcome(exchange, _CodeRun(exchange, _spec(wanted), asks_anyway=False), MOST_STDERR)
     if outcome is None:
         return _nobody()
-    if problem := problem_in(outcome):
+    if problem := problem_in(outcome, MOST_OUTPUT):
         more = {**problem.more, "stderr": outcome.text("stderr")}
         raise Problem(problem.kind, problem.detail, more=more, headers=_head(outcome))
     return Response(bytes(outcome.stdout), headers=_head(outcome), media_type="text/plain; charset=utf-8")
@@ -75,7 +76,7 @@ async def execute_and_tell(exchange: Exchange) -> Response:
     if outcome is None:
         return _nobody()
     outcome.stderr, outcome.inspection = split(outcome.stderr, wanted.mark)
-    if problem := problem_in(outcome):
+    if problem := problem_in(outcome, MOST_OUTPUT):
         raise Problem(problem.kind, problem.detail, more=document(outcome), headers=_head(outcome))
     return JSONResponse(document(outcome), headers=_head(outcome))
 
@@ -129,6 +130,7 @@ class _CodeRun:
 
     exchange: Exchange
     spec: JobSpec
+    asks_anyway: bool = True  # about the attempt, though it has succeeded
     id: str = field(default_factory=new_job_id)
 
     @property
@@ -142,12 +144,14 @@ class _CodeRun:
             await self.cancel("no worker can run it")
             why = "; ".join(job.pending_because)
             raise Problem(UNAVAILABLE, f"no worker of this cluster runs code that is to be shut in: {why}")
-        waiting = self.exchange.message("Jobs.Wait", selectors=[self._selector])
+        waiting = self.exchange.message("Jobs.Wait", selectors=[self._selector], ends_only=True)
         async with aclosing(self.exchange.several("Jobs.Wait", waiting)) as changes:
             async for change in changes:
                 job = change.jobs[-1] if change.jobs else job
         if job.state not in ENDED:
             raise Problem(UNAVAILABLE, f"the scheduler ends, and job {job.number} has not; it goes on")
+        if job.state == job_pb2.TASK_STATE_SUCCEEDED and not self.asks_anyway:
+            return CodeOutcome(job, job_pb2.Task(reason=endings.OK))
         ended = await self.exchange.one("Jobs.Get", selector=self._selector, max_tasks=1, attempts=True)
         return CodeOutcome(ended.job, ended.tasks[0])
 

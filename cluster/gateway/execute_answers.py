@@ -63,11 +63,11 @@ class CodeOutcome:
         return {"type": raised.type, "message": raised.message, **place}
 
 
-def problem_in(outcome: CodeOutcome) -> Problem | None:
-    """None: it has succeeded."""
+def problem_in(outcome: CodeOutcome, most: int) -> Problem | None:
+    """None: it has succeeded. `most`: bytes of a stream that are kept."""
     reason = endings.of_attempt(outcome.task.reason)
     if reason == endings.OK:
-        return _wrong_output(outcome)
+        return _wrong_output(outcome, most)
     kind, words = _kind_and_words(outcome, reason)
     return Problem(kind, words, more=_more(outcome, reason))
 
@@ -105,10 +105,9 @@ def _own_end(outcome: CodeOutcome) -> str:
     return f"the code left with exit code {outcome.task.exit_code}"
 
 
-def _wrong_output(outcome: CodeOutcome) -> Problem | None:
+def _wrong_output(outcome: CodeOutcome, most: int) -> Problem | None:
     """Of what has succeeded: its output may still not be what it wrote."""
-    most = outcome.job.spec.max_output
-    if most and len(outcome.stdout) >= most:
+    if len(outcome.stdout) >= most:
         words = f"the code wrote {most} bytes or more, the most that is kept"
         return Problem(FAILED, words, more={**_more(outcome, endings.OK), "reason": "output"})
     if outcome.notes:

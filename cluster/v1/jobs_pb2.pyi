@@ -108,10 +108,12 @@ class GetResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ..., more: _Optional[bool] = ..., children: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
-    __slots__ = ("selectors",)
+    __slots__ = ("selectors", "ends_only")
     SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    ENDS_ONLY_FIELD_NUMBER: _ClassVar[int]
     selectors: _containers.RepeatedCompositeFieldContainer[Selector]
-    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ...) -> None: ...
+    ends_only: bool
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., ends_only: _Optional[bool] = ...) -> None: ...
 
 class WaitResponse(_message.Message):
     __slots__ = ("jobs", "more")

@@ -70,6 +70,10 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
         async with aclosing(self._jobs.watch(current_caller(), texts_of(request.selectors))) as several:
             async for jobs, more, detail in several:
+                if request.ends_only:
+                    jobs = [job for job in jobs if job.state.ended]
+                    if not jobs:
+                        continue
                 yield jobs_pb2.WaitResponse(jobs=await jobs_to_proto(jobs, detail), more=more)
 
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:

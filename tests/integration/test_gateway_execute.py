@@ -1,0 +1,104 @@
+"""/execute where no worker runs code, or what runs it fails: not told as the code's fault, nor by an empty answer."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.client.calls_for_others import method
+from cluster.domain.job.records import SmallOutput, TaskEnd
+from cluster.domain.session.messages import Assign
+from cluster.domain.session.offer import Offer
+from cluster.gateway import execute
+from cluster.rpc.on_behalf import Proof
+from cluster.v1 import job_pb2, jobs_pb2
+from tests.integration.gateways import Answer, Gateway, in_gateway
+from tests.integration.schedulers import Worker
+
+SHUTS_IN = Offer((("mem", 1 << 40),), sandbox="bubblewrap")
+
+
+async def begun(
+    gateway: Gateway, target: str = "/execute?code=print(1)"
+) -> tuple["asyncio.Task[Answer]", Worker, Assign]:
+    """A request, and the worker that has got its code."""
+    asking = asyncio.create_task(gateway.ask("GET", target))
+    worker = gateway.cluster.worker()
+    worker.offer = SHUTS_IN
+    await worker.connect()
+    return asking, worker, await worker.hear(Assign)
+
+
+def test_without_a_worker_that_runs_code_it_says_so_at_once(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        await gateway.cluster.worker().connect()
+        answer = await gateway.ask("GET", "/execute?code=print(1)")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert "there is no worker of which that is true: has sandbox" in answer.json["detail"]
+        (job,) = (await gateway.ask("GET", "/v1/jobs")).json["jobs"]
+        assert job["state"] == "TASK_STATE_CANCELLED"
+
+    in_gateway(tmp_path, body)
+
+
+def test_what_fails_by_no_fault_of_the_code_is_ours(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        for reason, fields, says in (
+            ("launch_failed", {"detail": "no room"}, "launch_failed: no room"),
+            ("stopped", {}, "stopped"),
+        ):
+            asking, worker, assign = await begun(gateway)
+            await worker.fail(assign, 1, reason, **fields)
+            answer = await asking
+            assert (answer.status, answer.json["reason"]) == (503, reason)
+            assert says in answer.json["detail"]
+            await worker.deregister("")
+
+    in_gateway(tmp_path, body)
+
+
+def test_a_sandbox_that_cannot_be_made_is_ours(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        asking, worker, assign = await begun(gateway)
+        said = b"bwrap: Creating new namespace failed: Resource temporarily unavailable\n"
+        a = assign.attempts
+        end = TaskEnd(a.job, 0, a.attempt, "exit:1", 1, started_at=1.0, ended_at=2.0)
+        await worker.report(ended=(end,), outputs=(SmallOutput(a.job, 0, a.attempt, b"", said),))
+        answer = await asking
+        assert answer.status == 503
+        assert "Creating new namespace failed" in answer.json["detail"]
+
+    in_gateway(tmp_path, body)
+
+
+def test_outputs_have_a_limit_all_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(gateway: Gateway) -> None:
+        monkeypatch.setattr(execute, "_room", execute.OutputRoom(10))
+        for size, status in ((11, 429), (10, 200), (11, 429), (10, 200)):
+            asking, worker, assign = await begun(gateway)
+            await worker.finish(assign, SmallOutput(assign.attempts.job, 0, 1, b"x" * size, b""))
+            assert (await asking).status == status
+            await worker.deregister("")
+
+    in_gateway(tmp_path, body)
+
+
+def test_who_waits_for_ends_alone_is_told_once(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        asking, worker, assign = await begun(gateway)
+        wait, told = method("/cluster.v1.Jobs/Wait"), list[Any]()
+
+        async def hear() -> None:
+            request = jobs_pb2.WaitRequest(selectors=[jobs_pb2.Selector(text=str(assign.attempts.job))], ends_only=True)
+            async for change in gateway.calls.several(wait, request, Proof(token=gateway.token)):
+                told.extend(change.jobs)
+
+        hearing = asyncio.create_task(hear())
+        await worker.finish(assign)
+        await asking
+        await hearing
+        await hear()  # it had ended before
+        assert [job.state for job in told] == [job_pb2.TASK_STATE_SUCCEEDED] * 2
+
+    in_gateway(tmp_path, body)
