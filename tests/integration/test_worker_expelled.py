@@ -1,6 +1,5 @@
 """A worker that is expelled ends by itself, with one line that says so, and leaves nothing running."""
 
-import os
 import signal
 from pathlib import Path
 
@@ -25,11 +24,11 @@ async def end_of(worker: WorkerProcess) -> int:
 
 
 def is_gone(pid: int) -> bool:
+    """Or dead, and not reaped yet; which it may be between any two looks."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
         return True
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 async def start_again_and_again(own: Own) -> None:
