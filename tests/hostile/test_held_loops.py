@@ -131,9 +131,19 @@ class Ground:
         jobs = [jobs_pb2.SubmitRequest(id=job_id, spec=spec) for job_id, spec in zip(ids, specs, strict=True)]
         return len((await self.jobs.SubmitMany(jobs_pb2.SubmitManyRequest(jobs=jobs))).numbers)
 
+    async def submit_specs(self, specs: Sequence[job_pb2.JobSpec]) -> tuple[int, ...]:
+        jobs = [jobs_pb2.SubmitRequest(id=str(uuid.uuid4()), spec=spec) for spec in specs]
+        return tuple((await self.jobs.SubmitMany(jobs_pb2.SubmitManyRequest(jobs=jobs))).numbers)
+
     async def read(self, text: str) -> int:
         request = jobs_pb2.ReadOutputRequest(selector=named(text)[0], stdout=True, stderr=True)
         return len([piece async for piece in self.jobs.ReadOutput(request)])
+
+
+def kinds(count: int) -> list[job_pb2.JobSpec]:
+    """Each asks for something else, at length."""
+    needs = [" or ".join(f'zone == "{n}-{at}"' for at in range(50)) for n in range(count)]
+    return [job_pb2.JobSpec(argv=["true"], millicpus=LARGE, need=need, name="kinds") for need in needs]
 
 
 def named(*texts: str) -> list[jobs_pb2.Selector]:
@@ -193,6 +203,15 @@ async def _questions(on: Ground, jobs: int, fragments: int) -> None:
     await on.measure("submit", on.submit)
     several = min(jobs, MAX_JOBS)
     await on.measure(f"submit {several} jobs in one call", lambda: on.submit_many(several))
+    keyed = [job_pb2.JobSpec(argv=["true"], millicpus=LARGE, key=f"k{n}") for n in range(several)]
+    await on.measure(f"submit {several} jobs with keys", lambda: on.submit_specs(keyed))
+    await on.measure("and once more", lambda: on.submit_specs(keyed))
+    await on.measure("submit 60 jobs that ask for different things", lambda: on.submit_specs(kinds(60)))
+    await on.measure("list them", lambda: on.list("kinds"))
+    many = tuple(map(str, await on.submit_specs([job_pb2.JobSpec(argv=["true"], millicpus=LARGE)] * 500)))
+    waiting = [job_pb2.JobSpec(argv=["true"], millicpus=LARGE, after=many, name="waits")] * 20
+    await on.measure("submit 20 jobs that wait for 500", lambda: on.submit_specs(waiting))
+    await on.measure("cancel them", lambda: on.cancel("waits"))
     await on.measure("submit a hundred million tasks", lambda: on.submit(100_000_000))
     await on.measure("cancel 25,000 single ones", lambda: on.cancel("last.1-49999:2"))
     await on.measure("cancel the rest", lambda: on.cancel("last"))
