@@ -38,6 +38,7 @@ INERT = {
     *(
         "abc",
         "array",
+        "binascii",
         "bisect",
         "collections",
         "copy",

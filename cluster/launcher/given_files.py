@@ -1,7 +1,8 @@
-"""Files that an attempt is given: its script, and what is too long for an argument. They lie in its own directory, are
-its user's, and closed to others."""
+"""Files that an attempt is given: its script, what is too long for an argument, what came with its job. They lie in
+its own directory, are its user's, and closed to others."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 
 SCRIPT, LINE = ".script", ".line"  # hidden, so that a command that looks at all files where it runs sees its own
@@ -22,9 +23,9 @@ def write(directory: int, name: str, content: bytes, owner: tuple[int, int] | No
         os.close(fd)
 
 
-def remove(path: str) -> None:
+def remove(path: str, names: Iterable[str]) -> None:
     """The directory with these files, as far as nothing else is there."""
-    for name in (SCRIPT, LINE):
+    for name in names:
         with suppress(OSError):
             os.unlink(f"{path}/{name}")
     with suppress(OSError):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.job.exec_limits import MAX_STRING, is_too_long
+from cluster.domain.job.given_files import unpacked
 from cluster.domain.job.rows import MAX_COLUMNS, filled, texts_of, variable_of
 from cluster.domain.job.task_variables import OF_ATTEMPTS, SOCKET
 from cluster.domain.launcher.messages import Template
@@ -42,10 +43,11 @@ class TooLate(Exception):
 
 class Running:
     """An attempt that was started: its leader, the stem of its output files and how many there are (one when both
-    streams go there), its own directory ("": none), and whether it was given files there. Of several commands also
-    these, and a descriptor that tells which was begun."""
+    streams go there), its own directory ("": none), and the names of files that it was given there. Of several
+    commands also these, and a descriptor that tells which was begun."""
 
-    pid, files, directory, given = 0, 0, "", False
+    pid, files, directory = 0, 0, ""
+    given: Sequence[str] = ()
     commands: Sequence[Sequence[str]] = ()
     told = -1
 
@@ -118,7 +120,7 @@ class Spawner:
         err = self._size_of(running, 1) if running.files > 1 else 0
         if running.directory:
             if running.given:
-                given_files.remove(running.directory)
+                given_files.remove(running.directory, running.given)
             self._directory.ended(running.directory)
         return out, err
 
@@ -154,13 +156,14 @@ class Spawner:
 
     def _enter(self, running: Running, attempt: HandedAttempt, template: Template) -> None:
         """Go where it is to run; makes its own new directory, if it gets one, and the files that it is given there."""
-        content = _given(attempt, template) if template.script or attempt.line is not None else {}
+        gets = template.script or attempt.line is not None or template.files
+        content = _given(attempt, template) if gets else {}
         if template.fresh_cwd or content:
             path = f"{template.cwd if template.fresh_cwd else template.given}/{attempt.stem}"
             try:
                 running.directory = self._directory.enter(path)
                 for name, data in content.items():
-                    running.given = True
+                    running.given = [*running.given, name]
                     given_files.write(self._directory.fd, name, data, self._owner)
             except OSError as e:
                 what = "write the files of the attempt into" if running.directory else "make"
@@ -275,7 +278,7 @@ class Spawner:
 
 def _given(attempt: HandedAttempt, template: Template) -> dict[str, bytes]:
     """The files that it is given, by their names."""
-    files: dict[str, bytes] = {}
+    files = dict(map(unpacked, template.files))
     if template.script:
         files[given_files.SCRIPT] = os.fsencode(template.script)
     if attempt.line is not None and is_too_long(attempt.line):

@@ -121,6 +121,8 @@ def decode_template(fields: dict[str, Any]) -> Template:
             raise WireError("a template needs a command")
         if "then" in fields:
             fields["then"] = tuple(tuple(map(str, words)) for words in fields["then"])
+        if "files" in fields:
+            fields["files"] = tuple(map(str, fields["files"]))
         fields["amounts"] = _amounts(fields.get("amounts", ()))
         for name in ("timeout", "grace", "leash"):
             if fields.get(name) is not None:

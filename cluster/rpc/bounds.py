@@ -6,6 +6,7 @@ make an empty argument, which costs a hundred here.
 
 from typing import NamedTuple
 
+from cluster.domain.job.given_files import MAX_BYTES
 from cluster.domain.job.script import MAX_SCRIPT
 from cluster.domain.job.task_options import MAX_LINES_BYTES
 
@@ -53,6 +54,7 @@ LONGEST_TEXT = 256 * KIB
 LONGER = {
     "cluster.v1.JobSpec.lines": MAX_LINES_BYTES,
     "cluster.v1.JobSpec.script_text": 2 * MAX_SCRIPT,  # a script that is too long is refused by the spec's own check
+    "cluster.v1.JobSpec.files": 4 * MAX_BYTES,  # as base64; also refused by the spec's own check
     "cluster.v1.PushOutputRequest.data": 2 * MIB,
     "cluster.v1.VouchRequest.request": 2 * MIB,
     "cluster.v1.OkEnds.packed": MIB,

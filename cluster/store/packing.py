@@ -111,11 +111,11 @@ def unpack_pause(text: str) -> Pause | None:
 
 
 # These can be megabytes, and lists need none: they are kept apart.
-_LARGE = ("env", "lines", "script_text")
+_LARGE = ("env", "lines", "script_text", "files")
 
 
 def pack_spec(spec: JobSpec) -> str:
-    """JSON of the options that were given by their names, but the environment and the lines; of a script the beginning.
+    """JSON of the options that were given by their names, but environment, files and lines; of a script the beginning.
     So a default says what stored jobs are: a version that changes one must write out the former first."""
     values = {each.field: getattr(spec, each.field) for each in spec.given if each.field not in _LARGE}
     if spec.script_text:
@@ -138,9 +138,13 @@ def unpack_offer(text: str) -> Offer:
 
 
 def pack_apart(spec: JobSpec) -> str:
-    """What is kept apart of it, but the lines: JSON of the environment, or where there is a script of both by name."""
-    if spec.script_text:
-        return json.dumps({"env": spec.env, "script_text": _text(spec.script_text)})
+    """What is kept apart of it, but the lines: JSON of the environment, or where there is a script or a file of all by
+    name."""
+    large: dict[str, Any] = {"script_text": _text(spec.script_text)} if spec.script_text else {}
+    if spec.files:
+        large["files"] = spec.files
+    if large:
+        return json.dumps({"env": spec.env, **large})
     return json.dumps(spec.env) if spec.env else ""
 
 

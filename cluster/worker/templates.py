@@ -132,6 +132,7 @@ class Templates:
             given=str(work),
             script=os.fsdecode(spec.script_text),
             then=spec.then,
+            files=spec.files,
             script_at=len(argv) - len(spec.script_args) - 1 if spec.script_text else 0,
             token_key=calls.token_key(number) if calls is not None else "",
             **for_launcher(spec),

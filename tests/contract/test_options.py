@@ -22,6 +22,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import check_options, file_kinds, kinds, retry_kinds, time_kinds
 from cluster.domain.job.command_kinds import COMMANDS
 from cluster.domain.job.dependencies import with_fields
+from cluster.domain.job.given_files import FILES, packed
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.options import Option, Scope, Shown
 from cluster.domain.job.spec import (
@@ -65,6 +66,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.VARIABLES: (("A", "1"),),
     kinds.WORDS: ("x", "y"),
     COMMANDS: (("x", "y"), ("z",)),
+    FILES: (packed("data.csv", b"a\0\xff"),),
 }
 FLAGGED = [option for option in OPTIONS if option.flag]
 
@@ -206,7 +208,12 @@ def test_each_is_told(option: Option) -> None:
 
 
 def test_lists_leave_out_what_may_be_megabytes() -> None:
-    assert [option.name for option in OPTIONS if not option.kind.is_listed] == ["env", "script_file", "each_line"]
+    assert [option.name for option in OPTIONS if not option.kind.is_listed] == [
+        "env",
+        "script_file",
+        "files",
+        "each_line",
+    ]
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=name_of)

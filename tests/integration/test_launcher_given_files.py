@@ -1,13 +1,15 @@
-"""Files that attempts are given: scripts that came with their job, and lines that are too long for an argument."""
+"""Files that attempts are given: what came with their job, and lines that are too long for an argument."""
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from cluster.domain.job.exec_limits import MAX_STRING
+from cluster.domain.job.given_files import packed
 from cluster.domain.launcher.messages import Item
 from tests.integration.launchers import Lab, one, run
 
@@ -134,5 +136,27 @@ def test_what_cannot_be_written_says_so(lab: Lab) -> None:
             end = await agent.end_of(one(agent, template))
             assert end.reason == "launch_failed"
             assert end.text == f"cannot make the working directory '{lab.root}/given/0.1': Not a directory"
+
+    run(main())
+
+
+@pytest.mark.parametrize("user", AS_NOBODY)
+def test_files_of_a_job_are_where_it_runs_and_go_with_it(lab: Lab, user: dict[str, int]) -> None:
+    if user and os.getuid() != 0:
+        pytest.skip("only root can run a command as somebody else")
+    content = bytes(range(256))
+    files = (packed("data.bin", content), packed("é b", b"text\n"))
+    script = "cat data.bin 'é b' .script > ../seen; ls -A; test -O data.bin"
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            os.chmod(lab.root, 0o777)
+            template = lab.template("sh", "", fresh_cwd=True, **user, given=str(lab.root), script=script, script_at=1)
+            template = replace(template, files=files)
+            for key in ("1.0#1", "1.1#1"):
+                assert (await agent.end_of(one(agent, template, key))).reason == "ok"
+            assert lab.output("1.1").splitlines() == [".script", "data.bin", "é b"]
+            assert (lab.root / "seen").read_bytes() == content + b"text\n" + script.encode()
+            assert list(lab.root.glob("**/1.1")) == [], "an empty directory goes with its files"
 
     run(main())

@@ -16,6 +16,7 @@ from cluster.domain.job.command_kinds import COMMANDS, wrong_commands
 from cluster.domain.job.dependency_options import AFTER, AFTER_ANY, AFTER_EACH, AFTER_FAIL, ON_DEPENDENCY_FAIL
 from cluster.domain.job.exec_limits import check_lines, check_startable, words_of
 from cluster.domain.job.file_kinds import SCRIPT
+from cluster.domain.job.given_files import GIVEN_FILES
 from cluster.domain.job.kinds import (
     CPUS,
     DURATION,
@@ -135,6 +136,7 @@ class JobSpec:
     script_args: tuple[str, ...] = option(WORDS, default=())
     # Commands that follow in the same attempt, each when all before it have left with 0.
     then: tuple[tuple[str, ...], ...] = option(COMMANDS, default=(), check=wrong_commands, typed=False)
+    files: tuple[str, ...] = GIVEN_FILES  # that each attempt finds in its fresh directory
 
     sandbox: bool = SANDBOX
 
@@ -288,10 +290,10 @@ class JobSpec:
         return replace(self, lines=b"", array=self.array or numbers_of_lines(self.task_count)) if self.lines else self
 
     def for_lists(self) -> "JobSpec":
-        """The spec as lists have it: no environment, and of its script the beginning."""
-        if not self.env and len(self.script_text) <= HEAD:
+        """The spec as lists have it: no environment, no files, and of its script the beginning."""
+        if not (self.env or self.files) and len(self.script_text) <= HEAD:
             return self
-        return replace(self, env=(), script_text=self.script_text[:HEAD])
+        return replace(self, env=(), files=(), script_text=self.script_text[:HEAD])
 
     def index_of(self, number: int) -> int | None:
         """The index of a task number; None if the job has no such task."""
@@ -338,6 +340,10 @@ def validate(spec: JobSpec) -> None:
         each.validate(value)
     if spec.line_index and spec.line_index.count != spec.task_count:
         raise InvalidInput(f"{spec.line_index.count} lines for {spec.task_count} task numbers: give one for each")
+    if spec.files and spec.cwd:
+        raise InvalidInput(
+            "files and --cwd exclude each other: they are put into a directory that is the attempt's own"
+        )
     if spec.spread and spec.pack:
         raise InvalidInput("--spread and --pack exclude each other: on as many workers as there are, or on as few?")
     if spec.sandbox:

@@ -87,8 +87,7 @@ KEY = option(
     "The same key again is the same job, whoever is not sure whether it was handed in.",
     default="",
     check=_wrong_key,
-    scope=Scope.SCHEDULER,
-    alone="needs a scheduler: a worker alone remembers no keys",
+    scope=Scope.SCHEDULER | Scope.WORKER,
 )
 _AGAIN: dict[str, Any] = {"scope": Scope.SCHEDULER, "alone": "needs a scheduler: a worker's own job runs once"}
 EVERY = option(

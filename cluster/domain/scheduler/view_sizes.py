@@ -39,7 +39,9 @@ def size_of_spec(spec: JobSpec, detail: Detail = Detail.WHOLE) -> int:
         spec.prefer,
     )
     size = _NUMBERS + size_of_texts(texts) + _SEGMENT * len(spec.array)
-    return size + sum(map(size_of_texts, spec.env)) + len(spec.script_text) if detail is Detail.WHOLE else size
+    if detail is not Detail.WHOLE:
+        return size
+    return size + sum(map(size_of_texts, spec.env)) + len(spec.script_text) + sum(map(len, spec.files))
 
 
 def size_of_task(view: TaskView) -> int:
