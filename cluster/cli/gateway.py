@@ -29,6 +29,9 @@ JOIN_VARIABLE = "CLUSTER_GATEWAY_JOIN"
 @click.option("--directory", default="", metavar="DIR", help="Key and certificate (default: gateway, below the home).")
 @log_options
 @click.option("--join-fd", type=int, hidden=True, allow_from_autoenv=False)
+@click.option(
+    "--lone-worker", default="", hidden=True, allow_from_autoenv=False
+)  # its directory: `worker --standalone`'s
 @click.option("--parent-fd", type=int, hidden=True, allow_from_autoenv=False)
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
 def gateway(**options: Any) -> int:
@@ -71,6 +74,7 @@ def gateway(**options: Any) -> int:
         debug_listen=full_listen(options["debug_http"], options["http_plain"]) if options["debug_http"] else "",
         hosts=options["hosts"],
         is_plain=bool(options["http_plain"]),
+        lone_worker=Path(options["lone_worker"]) if options["lone_worker"] else None,
         parent=options["parent_fd"],
     )
     return asyncio.run(serve(chosen, ready))

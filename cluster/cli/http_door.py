@@ -39,11 +39,15 @@ def http_debug(command: F) -> F:
 
 
 def http_door(command: F) -> F:
-    """The options of a scheduler that has one beside it."""
-    command = http_debug(http_hosts("--http-host")(http_plain(command)))
+    """The options of a worker that has one beside it."""
     return click.option(
         "--http", default="", metavar="HOST:PORT", help="Serve HTTP here, too; :5000 for all addresses."
-    )(command)
+    )(http_hosts("--http-host")(http_plain(command)))
+
+
+def http_doors(command: F) -> F:
+    """The options of a scheduler, which may have two."""
+    return http_door(http_debug(command))
 
 
 def full_listen(listen: str, plain: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster.cli.daemons import DaemonCommand, say_ready
-from cluster.cli.http_door import full_listen, http_door
+from cluster.cli.http_door import full_listen, http_doors
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
 from cluster.cli.processes import program
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     metavar="NAME=COMMAND",
     help="Jobs may let this run here, by its name, when they end. Repeatable.",
 )
-@http_door
+@http_doors
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
 def scheduler(
@@ -80,7 +80,7 @@ def scheduler(
       cluster scheduler --listen 10.0.0.1:50000 --advertise head.example
       cluster scheduler --http :5000
     """
-    from cluster.scheduler.gateway_keeper import HttpOptions
+    from cluster.rpc.gateway_keeper import HttpOptions
     from cluster.scheduler.process import SchedulerOptions, serve
 
     def ready(status: "ReadyScheduler") -> None:

@@ -4,12 +4,13 @@ import asyncio
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from cluster.cli.daemons import DaemonCommand, say_ready
+from cluster.cli.http_door import full_listen, http_door
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, DURATION, SIZE, connection, yes
 from cluster.cli.processes import cache, program
@@ -22,6 +23,10 @@ from cluster.client.config import state_root
 from cluster.client.discovery import ADMIN_FILE
 from cluster.client.types import RemovedWorker
 from cluster.domain.trust.tokens import VERSION, parse_join_token
+
+if TYPE_CHECKING:
+    from cluster.rpc.gateway_keeper import HttpOptions
+    from cluster.worker.process import ReadyWorker
 
 # Options that the worker knows by the same name.
 _SAME = (
@@ -50,6 +55,7 @@ class WorkerGroup(DaemonCommand, click.Group):
 @click.option(
     "--standalone", is_flag=True, help="Work without a scheduler: `cluster job --direct HOST:PORT` gives it jobs."
 )
+@http_door
 @click.option("--name", default="", help="What people call this worker (default: the host's name).")
 @click.option("--cpus", type=CPUS, help="CPUs to offer (default: all that there are).")
 @click.option("--mem", type=SIZE, help="Memory to offer (default: what there is, less a tenth, at most 2GiB).")
@@ -103,6 +109,7 @@ def worker(ctx: click.Context, /, **options: Any) -> int:
       cluster worker --join C1.head.example:50001.…
       cluster worker --cpus 4 --scripts /srv/scripts
       cluster worker --standalone --listen 127.0.0.1:30000
+      cluster worker --standalone --http :5000
       cluster worker list
     """
     # Whoever named a port, by flag, variable or file, will look for the worker there.
@@ -129,8 +136,7 @@ def _serve(options: dict[str, Any]) -> int:
         if options["standalone"]:
             note.enter_context(noted(root, status.address, directory / ADMIN_FILE))
         if options["ready_fd"] is None:
-            where = f", its own API on {status.address}" if status.address else ""
-            print(f"worker {status.name} ({status.id}) takes jobs{where}", flush=True)
+            _announce(status, directory, bool(options["http"]))
         say_ready(options["ready_fd"])
 
     start_logging(options["log_format"], options["log_level"])
@@ -144,11 +150,31 @@ def _serve(options: dict[str, Any]) -> int:
         scripts=Path(options["scripts"]).absolute() if options["scripts"] else None,
         run_as=options["run_as"] or None,
         **{name: options[name] for name in _SAME},
+        http=_door(options),
         program=tuple(program()),
         cache=cache(),
     )
     with ExitStack() as note:
         return asyncio.run(serve(chosen, ready))
+
+
+def _announce(status: "ReadyWorker", directory: Path, has_http: bool) -> None:
+    from cluster.worker.standalone import TOKEN_FILE
+
+    where = f", its own API on {status.address}" if status.address else ""
+    print(f"worker {status.name} ({status.id}) takes jobs{where}", flush=True)
+    if has_http:
+        print(f"who calls its HTTP door shows the token in {directory / TOKEN_FILE}", flush=True)
+
+
+def _door(options: dict[str, Any]) -> "HttpOptions | None":
+    """The gateway that a worker alone is to keep."""
+    if not options["http"]:
+        return None
+    from cluster.rpc.gateway_keeper import HttpOptions
+
+    listen = full_listen(options["http"], options["http_plain"])
+    return HttpOptions(listen, tuple(program()), options["http_plain"] or "", hosts=options["hosts"])
 
 
 for command in (list_workers, show, drain, resume):

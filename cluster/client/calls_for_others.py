@@ -22,7 +22,7 @@ from cluster.domain.trust.identity import scheduler_server_name
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.on_behalf import Proof
-from cluster.v1 import admin_pb2, events_pb2, jobs_pb2
+from cluster.v1 import admin_pb2, events_pb2, jobs_pb2, worker_pb2
 
 PATIENCE = 60.0  # seconds for one answer; the scheduler itself says after 30 s that its disk does not answer
 HEALTH_PATIENCE = 2.0  # seconds
@@ -42,7 +42,7 @@ class Method:
 def method(path: str) -> Method:
     """The method of that path. NotFound for one that no service has."""
     service, _, name = path.removeprefix("/").rpartition("/")
-    for file in (jobs_pb2, admin_pb2, events_pb2):
+    for file in (jobs_pb2, admin_pb2, events_pb2, worker_pb2):
         found = file.DESCRIPTOR.services_by_name.get(service.rpartition(".")[2])
         if found is not None and found.full_name == service and name in found.methods_by_name:
             descriptor = found.methods_by_name[name]
@@ -67,9 +67,11 @@ class _CallingChannel:
 class CallsForOthers:
     """A gateway's connection to its scheduler. Make it inside a running event loop, and `close` it."""
 
-    def __init__(self, address: str, credentials: Credentials) -> None:
+    def __init__(self, address: str, credentials: Credentials, name: str = "") -> None:
+        """`name`: the DNS name that whoever is there has to prove; empty: a scheduler's."""
         self.address = address
-        self._name = scheduler_server_name(credentials.identity.cluster_id)
+        self._name = name or scheduler_server_name(credentials.identity.cluster_id)
+        self._passes_on = not name  # a worker takes each call by itself
         self._present = self._dial(credentials)
         self._former: set[_CallingChannel] = set()  # of earlier certificates, on which calls are under way
         self._closing: set[asyncio.Task[None]] = set()
@@ -81,7 +83,7 @@ class CallsForOthers:
         """The answer of a method that has one. Raises the scheduler's ClusterError, or Unreachable."""
         data = request.SerializeToString()
         with self._connection() as connection, calling(self.address):
-            if len(data) <= MOST_OF_A_CALL:
+            if self._passes_on and len(data) <= MOST_OF_A_CALL:
                 answer = await connection.passing_on.one(method.path, data, shown, PATIENCE)
                 return method.response.FromString(answer)
             call: Any = connection.channel.unary_unary(method.path, None, method.response.FromString)

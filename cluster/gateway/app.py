@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
 from email.utils import formatdate
+from functools import cache
 from typing import Any, Protocol
 from urllib.parse import unquote, urlencode
 
@@ -71,11 +72,11 @@ class App:
         for route in routes:
             answer = self._handled(route) if isinstance(route, HandledRoute) else self._answer_of(route)
             answers[route.path][route.verb] = answer
-        answers["/"]["GET"] = _page
+        if "/execute" in answers:
+            answers["/"]["GET"] = _page
         answers["/healthz"]["GET"] = self._healthz
         answers["/readyz"]["GET"] = self._readyz
-        answers["/v1/openapi.json"]["GET"] = _openapi
-        answers["/v1/docs"]["GET"] = _docs
+        answers["/v1/openapi.json"]["GET"], answers["/v1/docs"]["GET"] = _told(routes)
         self._paths: Paths[dict[str, Answer]] = Paths()
         for path, by_verb in answers.items():
             self._paths.add(path, by_verb)
@@ -204,18 +205,24 @@ async def _page(request: Request) -> Response:
     return HTMLResponse(PAGE, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
-async def _openapi(request: Request) -> Response:
-    """What there is, for programs. It is no secret: the same for every cluster of this version."""
-    from cluster.gateway.openapi import document
+def _told(routes: Iterable[Route | HandledRoute]) -> tuple[Answer, Answer]:
+    """What there is, for programs and for people. It is no secret: the same for every cluster of this version."""
 
-    return JSONResponse(document())
+    @cache
+    def document() -> dict[str, Any]:
+        from cluster.gateway.openapi import document_of
 
+        return document_of(routes)
 
-async def _docs(request: Request) -> Response:
-    """What there is, for people."""
-    from cluster.gateway.docs_page import CONTENT_SECURITY_POLICY, page
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(document())
 
-    return HTMLResponse(page(), headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+    async def docs(request: Request) -> Response:
+        from cluster.gateway.docs_page import CONTENT_SECURITY_POLICY, page
+
+        return HTMLResponse(page(document()), headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+    return openapi, docs
 
 
 def _document(route: Route, request: Request, document: Mapping[str, Any]) -> Response:

@@ -2,12 +2,10 @@
 
 import json
 from base64 import b64encode
-from functools import cache
 from hashlib import sha256
 from html import escape
 from typing import Any
 
-from cluster.gateway.openapi import document
 from cluster.gateway.problems import KINDS
 
 _STYLE = """
@@ -26,10 +24,8 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-@cache
-def page() -> str:
-    """The page's text."""
-    whole = document()
+def page(whole: dict[str, Any]) -> str:
+    """The page's text, of that OpenAPI document."""
     operations = [
         _operation(verb, path, operation)
         for path, by_verb in whole["paths"].items()

@@ -109,3 +109,10 @@ class Exchange:
         if len(values) > 1:
             raise invalid([WrongPlace("it comes twice, and may come once", parameter=name)])
         return values[0] if values else ""
+
+    def number(self, name: str) -> int:
+        """The same as a number of 32 bits; 0: it is not there."""
+        text = self.parameter(name) or "0"
+        if not (text.isascii() and text.isdigit() and int(text[:20]) < 1 << 32):
+            raise invalid([WrongPlace(f"{text[:60]!r} is no number from 0 to 4294967295", parameter=name)])
+        return int(text)

@@ -2,6 +2,7 @@
 
     {"commands": [{"exec": ["curl", "https://www.example.com/"]}], "environment": {}, "request_id": "123456789"}
     command=curl "https://www.example.com/"
+    -F file=@words.txt -F command="wc -l"
 
 Beside these members there may be every option of a job, under its name in a job file.
 """
@@ -11,20 +12,25 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.given_files import MAX_BYTES, MAX_FILES, packed, wrong_name
 from cluster.domain.job.job_tables import COMMANDS, JOBS, WrongTable, specs_of
 from cluster.domain.job.kinds import SWITCH
-from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.gateway.binding import QUICK, media_type
 from cluster.gateway.handled_routes import Exchange, Schema
 from cluster.gateway.members import JSON, is_text, object_in, pointer
-from cluster.gateway.problems import MALFORMED, WRONG_TYPE, Problem, WrongPlace, invalid
+from cluster.gateway.multipart import MULTIPART, FormField, parts_of
+from cluster.gateway.problems import MALFORMED, TOO_LARGE, WRONG_TYPE, Problem, WrongPlace, invalid
 
 FORM = "application/x-www-form-urlencoded"
-ENVIRONMENT, REQUEST_ID, NAME = "environment", "request_id", "name"
+ENVIRONMENT, REQUEST_ID, NAME, FILES = "environment", "request_id", "name", "files"
+MOST_NAME = 100  # characters of a file's
 _SWITCHES = {option.name for option in OPTIONS if option.kind is SWITCH}
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:]')  # of JSON, as far as it matters where lists and objects are
 _BOOLS = {"true": True, "false": False}
@@ -45,7 +51,7 @@ REQUEST_SCHEMA: Schema = {
         "name": {"type": "string"},
     },
 }
-BODIES = {JSON: REQUEST_SCHEMA, FORM: REQUEST_SCHEMA}
+BODIES = {JSON: REQUEST_SCHEMA, FORM: REQUEST_SCHEMA, MULTIPART: REQUEST_SCHEMA}
 
 
 class JobRequest(NamedTuple):
@@ -61,7 +67,7 @@ async def job_request(exchange: Exchange, default: Mapping[str, Any] | None = No
     async with exchange.body() as body:
         if not body:
             return None
-        read = _read(media_type(exchange.request), body)
+        read = _read(exchange.request.headers.get("content-type", ""), media_type(exchange.request), body)
         return _judged(read, default) if len(body) <= QUICK else await asyncio.to_thread(_judged, read, default)
 
 
@@ -70,13 +76,35 @@ def request_of_query(pairs: Sequence[tuple[str, str]], default: Mapping[str, Any
     return _judged(_members_of(pairs), default)
 
 
-def _read(kind: str, body: bytes) -> dict[str, Any]:
+def _read(content_type: str, kind: str, body: bytes) -> dict[str, Any]:
     # What curl sends with -d it calls a form, whatever it is.
     if kind == JSON or (kind in (FORM, "text/plain", "") and body.lstrip()[:1] == b"{"):
         return _object_in(body)
     if kind == FORM:
         return _members_of(_pairs(body))
-    raise Problem(WRONG_TYPE, f"the body must be {JSON} or {FORM}, and Content-Type must say so")
+    if kind == MULTIPART:
+        return _with_files(parts_of(content_type, body))
+    raise Problem(WRONG_TYPE, f"the body must be {JSON}, {FORM} or {MULTIPART}, and Content-Type must say so")
+
+
+def _with_files(parts: Sequence[FormField]) -> dict[str, Any]:
+    members = _members_of([(part.name, part.text) for part in parts if part.file is None])
+    members[FILES] = [packed(_safe(part), part.content) for part in parts if part.file is not None]
+    return members
+
+
+def _safe(part: FormField) -> str:
+    """The name under which its command finds the file: the last part of its path, of characters that no shell and no
+    program takes for anything else. Problem where nothing is left of it."""
+    last = re.split(r"[/\\]", part.file or "")[-1]
+    name = re.sub(r"[^\w.+=@,-]", "_", last).lstrip(".")[:MOST_NAME]
+    name = f"_{name[1:]}" if name.startswith("-") else name
+    if not name.strip("_") or wrong_name(name):
+        words = (
+            f"{(part.file or '')[:60]!r} is no name of a file: give one, as in -F 'file=@data.csv;filename=data.csv'"
+        )
+        raise invalid([WrongPlace(words, parameter=part.name[:60])])
+    return name
 
 
 def _object_in(body: bytes) -> dict[str, Any]:
@@ -88,6 +116,15 @@ def _object_in(body: bytes) -> dict[str, Any]:
         with suppress(Problem, UnicodeDecodeError):
             return object_in(_with_braces(body.decode()).encode())
         raise
+
+
+def said_in_form(body: bytes, name: str) -> str | None:
+    """What a form says under that name, which comes once; None where the body is no such form."""
+    try:
+        pairs = _pairs(body)
+    except Problem:
+        return None
+    return pairs[0][1] if [each for each, _ in pairs] == [name] else None
 
 
 def _with_braces(text: str) -> str:
@@ -137,6 +174,7 @@ def _members_of(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
 def _judged(members: dict[str, Any], default: Mapping[str, Any] | None) -> JobRequest:
     table = dict(members)
     request_id, name = _text(table, REQUEST_ID), _text(table, NAME)
+    files = tuple(table.pop(FILES, ()))
     if ENVIRONMENT in table:
         if "env" in table:
             raise invalid([WrongPlace("env and environment are the same: say it once", pointer("env"))])
@@ -155,7 +193,25 @@ def _judged(members: dict[str, Any], default: Mapping[str, Any] | None) -> JobRe
     except WrongTable as error:
         path = [ENVIRONMENT if part == "env" and ENVIRONMENT in members else part for part in error.path[2:]]
         raise invalid([WrongPlace(_words(error, name), pointer(*path))]) from None
-    return JobRequest(spec, request_id)
+    return JobRequest(_given(spec, files), request_id)
+
+
+def _given(spec: JobSpec, files: Sequence[str]) -> JobSpec:
+    """With these files. The command gets the names of those that none of its words is, as its last words."""
+    if not files:
+        return spec
+    if sum(map(len, files)) > MAX_BYTES * 4 // 3 + MAX_FILES * 2 * MOST_NAME:
+        raise Problem(TOO_LARGE, f"the files have more than {MAX_BYTES} bytes, the most that a job may bring")
+    words = {*spec.argv, *spec.script_args, *chain.from_iterable(spec.then)}
+    names = tuple(name for name in (text.partition(":")[0] for text in files) if name not in words)
+    of_script = spec.script or spec.script_text
+    argv, last = (spec.argv, names) if of_script else ((*spec.argv, *names), ())
+    spec = replace(spec, files=tuple(files), argv=argv, script_args=(*spec.script_args, *last))
+    try:
+        validate(spec)
+    except InvalidInput as error:
+        raise invalid([WrongPlace(str(error), pointer(FILES))]) from None
+    return spec
 
 
 def _text(table: dict[str, Any], member: str) -> str:

@@ -17,14 +17,12 @@ from cluster.domain.trust.tokens import split_address
 from cluster.gateway.binding import accepts
 from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema, in_both_forms
 from cluster.gateway.job_requests import BODIES, JobRequest, job_request, request_of_query
+from cluster.gateway.job_states import ERROR, GOOD, RUNNING, STATE_SCHEMAS, STOPPED, UNKNOWN, state_and_status
 from cluster.gateway.members import JSON, TEXT, document, object_of
 from cluster.gateway.problems import WrongPlace, invalid
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import jobs_pb2
 
-RUNNING, STOPPED = "running", "stopped"  # a job's state
-UNKNOWN, GOOD, ERROR = "unknown", "good", "error"  # its status
-_STATUS = {TaskState.SUCCEEDED: GOOD, TaskState.FAILED: ERROR, TaskState.CANCELLED: ERROR}
 _FILTERS = {
     RUNNING: [state for state in TaskState if not state.ended],
     STOPPED: [state for state in TaskState if state.ended],
@@ -67,7 +65,7 @@ async def list_jobs(exchange: Exchange) -> Response:
             states &= set(_FILTERS[word])
     found = (
         await exchange.one(
-            "Jobs.List", states=sorted(states), limit=_number(exchange, LIMIT), below=_number(exchange, BELOW)
+            "Jobs.List", states=sorted(states), limit=exchange.number(LIMIT), below=exchange.number(BELOW)
         )
         if states
         else jobs_pb2.ListResponse()
@@ -91,10 +89,8 @@ async def kill(exchange: Exchange) -> Response:
 
 
 def _status(found: Any) -> Mapping[str, str]:
-    state = TaskState(found.job.state)
     return {
-        "state": STOPPED if state.ended else RUNNING,
-        "status": _STATUS.get(state, UNKNOWN),
+        **state_and_status(TaskState(found.job.state)),
         "node": found.tasks[0].worker_name if found.tasks else "",
         "created-at": iso(found.job.submitted_at),
     }
@@ -131,13 +127,6 @@ async def _get_or_none(exchange: Exchange, selector: jobs_pb2.Selector) -> Any:
 
 async def _get(exchange: Exchange, text: str) -> Any:
     return await exchange.one("Jobs.Get", selector=jobs_pb2.Selector(text=text), max_tasks=1)
-
-
-def _number(exchange: Exchange, name: str) -> int:
-    text = exchange.parameter(name) or "0"
-    if not (text.isascii() and text.isdigit() and int(text[:20]) < 1 << 32):
-        raise invalid([WrongPlace(f"{text[:60]!r} is no number from 0 to 4294967295", parameter=name)])
-    return int(text)
 
 
 # ── nodes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -199,12 +188,7 @@ def _is_ipv4(host: str) -> bool:
 _REQUEST_ID = {JSON: object_of("request_id", request_id=TEXT)}
 _STATUS_SCHEMA: Schema = {
     **object_of("state", "status", "node", "created-at"),
-    "properties": {
-        "state": {"type": "string", "enum": [RUNNING, STOPPED]},
-        "status": {"type": "string", "enum": [UNKNOWN, GOOD, ERROR]},
-        "node": TEXT,
-        "created-at": {"type": "string", "format": "date-time"},
-    },
+    "properties": dict(STATE_SCHEMAS),
 }
 _TEXTS: Schema = {"type": "array", "items": TEXT}
 _NODE_SCHEMA: Schema = {

@@ -73,11 +73,15 @@ class GatewayMembership:
         fresh = request.complete(certificate, present.ca_pem, present.identity)
         return self._kept(replace(fresh, scheduler=present.scheduler))
 
+    async def reissued(self, present: Credentials) -> Credentials:
+        """Renewed by the CA on this machine, and kept. ClusterError where that cannot be."""
+        return await asyncio.to_thread(self._issue, present)
+
     async def _with_hosts(self, present: Credentials, scheduler: str) -> Credentials:
         """For what this machine is called now. While that cannot be had, it is good for the names before."""
         try:
             if self._authority is not None:
-                return await asyncio.to_thread(self._issue, present)
+                return await self.reissued(present)
             return await self.renewed(present, scheduler or present.scheduler)
         except ClusterError as error:
             logger.warning("the certificate does not name all that this machine is called now: %s", error)

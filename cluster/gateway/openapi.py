@@ -49,8 +49,13 @@ _SECURITY = {
 
 
 @cache
-def document(routes: tuple[Route | HandledRoute, ...] = TABLE) -> Schema:
-    """The whole document."""
+def document() -> Schema:
+    """The whole document of a scheduler's gateway."""
+    return document_of(TABLE)
+
+
+def document_of(routes: Iterable[Route | HandledRoute]) -> Schema:
+    """That of a gateway with these routes."""
     schemas = _Schemas()
     paths: dict[str, Schema] = {}
     for route in routes:

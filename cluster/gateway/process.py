@@ -9,9 +9,10 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from cluster.client.calls_for_others import CallsForOthers
 from cluster.domain.base.errors import Conflict, InvalidInput
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import check_address
+from cluster.gateway import job_processor
 from cluster.gateway.app import App
+from cluster.gateway.lone_worker import LoneWorker
 from cluster.gateway.membership import GatewayMembership, names_of_this_machine
 from cluster.gateway.server import HttpServer, TlsContext
 from cluster.gateway.table import DEBUG_TABLE, TABLE
@@ -44,6 +47,7 @@ class GatewayOptions:
     debug_listen: str = ""  # host:port where /execute tells all that is known of a run, too; empty: nowhere
     hosts: Sequence[str] = ()  # further names by which it is reached
     is_plain: bool = False  # HTTP without TLS
+    lone_worker: Path | None = None  # directory of a worker that stands alone, which it is to pass calls on to instead
     parent: int | None = None  # end of a pipe that closes when whoever started us has gone; None: nobody
 
 
@@ -65,16 +69,20 @@ async def serve(options: GatewayOptions, ready: Callable[[ReadyGateway], None]) 
     with the_only_one("gateway", directory / "gateway.lock"), ExitStack() as open_sockets:
         sockets = [open_sockets.enter_context(_listening(*split_listen(each))) for each in doors]
         stop = stop_signal()
-        membership = GatewayMembership(directory, hosts, options.local_scheduler)
+        lone = LoneWorker(options.lone_worker) if options.lone_worker else None
+        membership = GatewayMembership(directory, hosts, lone.authority if lone else options.local_scheduler)
         credentials = await membership.enter(options.join, options.scheduler)
-        address = check_address(options.scheduler or credentials.scheduler or _local_address(options.local_scheduler))
+        known = options.scheduler or credentials.scheduler
+        address = check_address(known or (lone.address if lone else _local_address(options.local_scheduler)))
         tls = None if options.is_plain else TlsContext(membership.file, credentials.ca_pem)
-        calls = CallsForOthers(address, credentials)
+        calls = CallsForOthers(address, credentials, lone.server_name if lone else "")
+        tables = [job_processor.ROUTES] if lone else [TABLE, DEBUG_TABLE]
         servers = [
-            HttpServer(App(calls, hosts, DEBUG_TABLE if place else TABLE), each, tls.context if tls else None)
-            for place, each in enumerate(sockets)
+            HttpServer(App(calls, hosts, table), each, tls.context if tls else None)
+            for table, each in zip(tables, sockets, strict=False)
         ]
-        renewing = asyncio.create_task(_keep_renewed(membership, credentials, address, calls, tls))
+        renew = membership.reissued if lone else partial(membership.renewed, address=address)
+        renewing = asyncio.create_task(_keep_renewed(renew, credentials, calls, tls))
         serving = [asyncio.create_task(server.serve()) for server in servers]
         try:
             ready(ReadyGateway(*(_url(options, door, each) for door, each in zip(doors, sockets, strict=True))))
@@ -123,7 +131,10 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 async def _keep_renewed(
-    membership: GatewayMembership, present: Credentials, address: str, calls: CallsForOthers, tls: TlsContext | None
+    renew: Callable[[Credentials], Awaitable[Credentials]],
+    present: Credentials,
+    calls: CallsForOthers,
+    tls: TlsContext | None,
 ) -> None:
     def use(fresh: Credentials) -> None:
         nonlocal present
@@ -132,7 +143,7 @@ async def _keep_renewed(
         if tls is not None:
             tls.reload()
 
-    await keep_renewed(lambda: present, lambda before: membership.renewed(before, address), use)
+    await keep_renewed(lambda: present, renew, use)
 
 
 async def _gone(parent: int | None) -> None:

@@ -134,3 +134,20 @@ def _is_any(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False  # a name
+
+
+def reachable(host: str, scheduler: str) -> str:
+    """The host under which others reach a server that listens on `host`. If that is every interface: the one that
+    leads to the scheduler (asked of the kernel; nothing is sent)."""
+    if host not in ("0.0.0.0", "[::]"):
+        return host
+    if not scheduler:
+        return "127.0.0.1"
+    try:
+        family, kind, _, _, target = socket.getaddrinfo(*split_address(scheduler), type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(target)
+            found = str(probe.getsockname()[0])
+    except OSError:
+        return socket.gethostname()
+    return f"[{found}]" if ":" in found else found

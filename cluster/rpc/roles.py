@@ -63,13 +63,16 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Queue/SetShare": _ADMINS,
     "/cluster.v1.Worker/StartJob": _USERS,
     "/cluster.v1.Worker/StopJob": _USERS,
+    "/cluster.v1.Worker/RecordJobStatus": _USERS,
     "/cluster.v1.Worker/GetJobs": _READERS,
     "/cluster.v1.Worker/WaitJob": _READERS,
     "/cluster.v1.Worker/ReadJobOutput": _READERS,
 }
 
 # The services of which a gateway makes calls for others. Never Renew: a certificate outlives what was shown for it.
-_BY_GATEWAYS = tuple(f"/cluster.v1.{service}/" for service in ("Jobs", "Tokens", "Users", "Workers", "Queue", "Events"))
+# Of a worker's own service only one that stands alone lets them in.
+_SERVICES = ("Jobs", "Tokens", "Users", "Workers", "Queue", "Events", "Worker")
+_BY_GATEWAYS = tuple(f"/cluster.v1.{service}/" for service in _SERVICES)
 
 # What people type for the calls that not every person may make. Their refusal names that.
 VERBS = {
@@ -95,6 +98,7 @@ VERBS = {
     "/cluster.v1.Queue/SetShare": "user share",
     "/cluster.v1.Worker/StartJob": "job submit",
     "/cluster.v1.Worker/StopJob": "job cancel",
+    "/cluster.v1.Worker/RecordJobStatus": "job state",
 }
 
 # The same of calls that every person may make, and no job.

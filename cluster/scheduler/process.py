@@ -9,6 +9,7 @@ join.sock                         of the joining port's server, behind its front
 local.sock                        for commands on this machine (cluster.rpc.local)
 scheduler.json                    where the running scheduler is, for clients and workers on this machine
 advertised                        host by which other machines reach it, as --advertise said last
+gateway/                          of the gateway that it keeps, with --http
 join-token                        lets workers on this machine join without pasting; good while this process lives
 """
 
@@ -20,6 +21,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,12 @@ from cluster.pki.renewal_loop import keep_renewed
 from cluster.pki.spare_files import remove_but_keep_room, write_anyhow
 from cluster.rpc.addresses import check_host, join_up, split_listen
 from cluster.rpc.credentials import ServingCredentials
+from cluster.rpc.gateway_keeper import GatewayKeeper, HttpOptions
 from cluster.rpc.process_limits import allow_many_files
 from cluster.rpc.server import expect_free
 from cluster.rpc.stop_signal import stop_signal
 from cluster.scheduler.garbage_collection import look_at_each_object_once
-from cluster.scheduler.gateway_keeper import GatewayKeeper, HttpOptions
+from cluster.scheduler.gateway_certificate import certify
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.service import Addresses, SchedulerService
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
@@ -50,6 +53,7 @@ WORKED_OUT = "auto"  # in the place of a host
 LEAST_LEASE, MOST_LEASE = 1.0, 86_400.0  # seconds: heartbeats come a few times in each
 DEFAULT_LISTEN = "0.0.0.0:50000"
 DATABASE, LOCK, STATUS, TOKEN = "cluster.db", "scheduler.lock", "scheduler.json", "join-token"
+GATEWAY = "gateway"
 
 # The line that is printed on the first start. It may stay on a screen or in a log: enough for the first few machines.
 FIRST_TOKEN_LIFE = 900.0  # seconds
@@ -108,7 +112,9 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
         look_at_each_object_once()
         renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
         stop = stop_signal()
-        gateway = GatewayKeeper(options.http, authority, directory) if options.http else None
+        theirs = directory / GATEWAY
+        kept = partial(certify, authority, theirs)
+        gateway = GatewayKeeper(options.http, ["--directory", str(theirs)], kept) if options.http else None
         try:
             try:
                 await service.start(addresses)

@@ -72,6 +72,22 @@ class WaitJobResponse(_message.Message):
     task: _job_pb2.Task
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., task: _Optional[_Union[_job_pb2.Task, _Mapping]] = ...) -> None: ...
 
+class RecordJobStatusRequest(_message.Message):
+    __slots__ = ("selector", "status")
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    selector: _jobs_pb2.Selector
+    status: str
+    def __init__(self, selector: _Optional[_Union[_jobs_pb2.Selector, _Mapping]] = ..., status: _Optional[str] = ...) -> None: ...
+
+class RecordJobStatusResponse(_message.Message):
+    __slots__ = ("job", "task")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    job: _job_pb2.Job
+    task: _job_pb2.Task
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., task: _Optional[_Union[_job_pb2.Task, _Mapping]] = ...) -> None: ...
+
 class ReadJobOutputRequest(_message.Message):
     __slots__ = ("selector", "stdout", "stderr", "follow", "tail_lines", "position")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]

@@ -54,6 +54,11 @@ class WorkerStub:
                 request_serializer=cluster_dot_v1_dot_worker__pb2.WaitJobRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_worker__pb2.WaitJobResponse.FromString,
                 _registered_method=True)
+        self.RecordJobStatus = channel.unary_unary(
+                '/cluster.v1.Worker/RecordJobStatus',
+                request_serializer=cluster_dot_v1_dot_worker__pb2.RecordJobStatusRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_worker__pb2.RecordJobStatusResponse.FromString,
+                _registered_method=True)
         self.ReadJobOutput = channel.unary_stream(
                 '/cluster.v1.Worker/ReadJobOutput',
                 request_serializer=cluster_dot_v1_dot_worker__pb2.ReadJobOutputRequest.SerializeToString,
@@ -92,6 +97,13 @@ class WorkerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordJobStatus(self, request, context):
+        """Takes down what somebody says of a job. Its state is what it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadJobOutput(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -120,6 +132,11 @@ def add_WorkerServicer_to_server(servicer, server):
                     servicer.WaitJob,
                     request_deserializer=cluster_dot_v1_dot_worker__pb2.WaitJobRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_worker__pb2.WaitJobResponse.SerializeToString,
+            ),
+            'RecordJobStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordJobStatus,
+                    request_deserializer=cluster_dot_v1_dot_worker__pb2.RecordJobStatusRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_worker__pb2.RecordJobStatusResponse.SerializeToString,
             ),
             'ReadJobOutput': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadJobOutput,
@@ -235,6 +252,33 @@ class Worker:
             '/cluster.v1.Worker/WaitJob',
             cluster_dot_v1_dot_worker__pb2.WaitJobRequest.SerializeToString,
             cluster_dot_v1_dot_worker__pb2.WaitJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordJobStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Worker/RecordJobStatus',
+            cluster_dot_v1_dot_worker__pb2.RecordJobStatusRequest.SerializeToString,
+            cluster_dot_v1_dot_worker__pb2.RecordJobStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,7 +20,9 @@ from cluster.domain.base.errors import InvalidInput, NotAuthenticated
 from cluster.domain.trust.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.trust.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
+from cluster.rpc.gateway_keeper import GatewayKeeper, HttpOptions
 from cluster.rpc.process_limits import allow_many_files
+from cluster.rpc.server import expect_free
 from cluster.rpc.stop_signal import stop_signal
 from cluster.worker.join import EntryRequest, enter_cluster, is_stopped_here, local_address, may_enter_anew
 from cluster.worker.runners import LOCAL
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_LISTEN = "0.0.0.0:30000"
 NO_LISTENER = "none"
+GATEWAY = "gateway"  # in the worker's directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class WorkerOptions:
     run_as: str | None = None  # user that jobs run as; None: the agent's own, or nobody when that is root
     reserve: int | None = None  # bytes of its disks to keep free: with less it takes nothing; None: as usual
     standalone: bool = False  # without a scheduler
+    http: HttpOptions | None = None  # of one that stands alone: the gateway beside it; None: there is none
     stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted
     idle_exit: float | None = None  # seconds with nothing to do after which it leaves; None: never
     stays_for: float | None = None  # seconds after which it leaves, having taken only what has ended; None: it stays
@@ -98,19 +102,33 @@ async def _work(
     give_up = asyncio.Event()
     ends = [asyncio.create_task(told.wait()), asyncio.create_task(give_up.wait())]
     usable = asyncio.create_task(worker.usable.wait())
+    gateway = _gateway_of(options) if options.http else None
     try:
         await worker.start(give_up.set)
         await asyncio.wait([*ends, usable], return_when=asyncio.FIRST_COMPLETED)
         if worker.usable.is_set():
             state = worker.membership.state
+            if gateway is not None:
+                gateway.start(state.api)
             ready(ReadyWorker(state.id, state.name, state.api, os.getpid()))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (*ends, usable):
             task.cancel()
+        if gateway is not None:
+            await gateway.stop()
         # Only who was told to end stops jobs. `ready` raises where nobody is left to hear it: then we end as well,
         # but what we have adopted goes on.
         await worker.end(stop_jobs=options.stop_jobs and (told.is_set() or give_up.is_set()))
+
+
+def _gateway_of(options: WorkerOptions) -> GatewayKeeper:
+    """Of a worker that stands alone."""
+    assert options.http is not None
+    own = options.directory.absolute()
+    theirs = own / GATEWAY
+    arguments = ["--directory", str(theirs), "--lone-worker", str(own)]
+    return GatewayKeeper(options.http, arguments, lambda: private_directory(theirs))
 
 
 async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) -> WorkerService:
@@ -136,7 +154,12 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
                 "--standalone with --listen none: nobody could give it jobs; name a HOST:PORT to listen on"
             )
         alone = Standalone(directory, name or _host_name())
+        if options.http:
+            expect_free(options.http.listen, "--http")
+            alone.open_http()
         return WorkerService(options, directory, alone.membership, alone, lambda: "")
+    if options.http:
+        raise InvalidInput("--http without --standalone: of a cluster's workers the scheduler has the HTTP door")
     local = options.local_scheduler
     entry = EntryRequest(directory, name, _host_name(), options.join, options.scheduler, local)
     membership = await enter_cluster(entry, anew)

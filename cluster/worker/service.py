@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -25,10 +24,10 @@ from cluster.domain.base.errors import (
 from cluster.domain.launcher.slots import User
 from cluster.domain.session.home import Home
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.tokens import split_address
 from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.idling import Idling
 from cluster.launcher.client import LauncherUnavailable
+from cluster.rpc.addresses import reachable
 from cluster.rpc.convert import home_to_proto
 from cluster.rpc.specs import offer_to_proto
 from cluster.v1 import scheduler_pb2
@@ -251,10 +250,11 @@ class WorkerService:
         address = ""
         if listen != NO_LISTENER:
             door = OwnDoor(self._own, self._agent.readers, state.id, state.name, self._millicpus, self._offer)
-            self._server = OwnServer(self.membership.credentials, door, self._expelled, self._renew_now())
+            own = self.membership.credentials, door, self._expelled, self._renew_now()
+            self._server = OwnServer(*own, self._alone.who_shows if self._alone else None)
             await self._server.start(listen, self._options.or_next_port)
             host = listen.rpartition(":")[0]
-            address = f"{_reachable(host, self._address())}:{self._server.port}"
+            address = f"{reachable(host, self._address())}:{self._server.port}"
             logger.info("own API on %s", address)
         self.membership.amend(api=address, pid=os.getpid())
 
@@ -381,20 +381,3 @@ def _checked_scripts(scripts: Path | None) -> Path | None:
     if scripts is not None and not scripts.is_dir():
         raise InvalidInput(f"--scripts {str(scripts)!r} is no folder: make it, or name another")
     return scripts.absolute() if scripts is not None else None
-
-
-def _reachable(host: str, scheduler: str) -> str:
-    """The host under which others reach a server that listens on `host`. If that is every interface: the one that
-    leads to the scheduler (asked of the kernel; nothing is sent)."""
-    if host not in ("0.0.0.0", "[::]"):
-        return host
-    if not scheduler:
-        return "127.0.0.1"
-    try:
-        family, kind, _, _, target = socket.getaddrinfo(*split_address(scheduler), type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(target)
-            found = str(probe.getsockname()[0])
-    except OSError:
-        return socket.gethostname()
-    return f"[{found}]" if ":" in found else found

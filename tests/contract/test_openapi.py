@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from cluster.gateway import job_processor
 from cluster.gateway.docs_page import CONTENT_SECURITY_POLICY, page
 from cluster.gateway.json_messages import to_json
-from cluster.gateway.openapi import document
+from cluster.gateway.openapi import document, document_of
 from cluster.gateway.problems import KINDS
 from cluster.gateway.routes import ROUTES, WHOLE, Route
 from cluster.gateway.table import HANDLED, TABLE
@@ -21,8 +22,10 @@ from tools.environments import REPOSITORY, environment
 
 @pytest.mark.slow
 def test_openapi_validates_it(tmp_path: Path) -> None:
-    (tmp_path / "openapi.json").write_text(json.dumps(document()))
-    line: list[str | Path] = [environment("checks"), "-m", "openapi_spec_validator", tmp_path / "openapi.json"]
+    files = [tmp_path / "openapi.json", tmp_path / "processor.json"]
+    files[0].write_text(json.dumps(document()))
+    files[1].write_text(json.dumps(document_of(job_processor.ROUTES)))
+    line: list[str | Path] = [environment("checks"), "-m", "openapi_spec_validator", *files]
     done = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -40,8 +43,8 @@ def test_each_route_is_an_operation_with_a_name_of_its_own() -> None:
 
 
 def test_a_route_that_says_its_schemas_itself_has_them_there() -> None:
-    paths = document()["paths"]
-    for route in HANDLED:
+    paths = document()["paths"] | document_of(job_processor.ROUTES)["paths"]
+    for route in (*HANDLED, *job_processor.ROUTES):
         operation = paths[route.path][route.verb.lower()]
         assert operation["responses"][str(route.status)]["content"].keys() == route.answers.keys()
         assert operation.get("requestBody", {}).get("content", {}).keys() == route.bodies.keys()
@@ -116,7 +119,7 @@ def test_a_body_has_what_path_and_query_leave_of_its_message(route: Route) -> No
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_explains_each_problem() -> None:
-    text = page()
+    text = page(document())
     assert not re.search(r"<script|<link|<img|@import|url\(|https?://", text)
     assert "script" not in CONTENT_SECURITY_POLICY
     for kind in KINDS:

@@ -14,6 +14,7 @@ from cluster.domain.job.task_variables import OWN_VARIABLES
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import lost_after_in_force, survived_absence
 from cluster.domain.trust.identity import Role
+from cluster.gateway import job_processor
 from cluster.gateway.problems import KINDS
 from cluster.gateway.routes import ROUTES
 from cluster.gateway.table import HANDLED
@@ -49,7 +50,7 @@ def test_the_calls_over_http_are_those_that_there_are() -> None:
 
 def test_the_calls_of_the_founding_documents_are_those_that_there_are() -> None:
     said = {row[0]: row[1:3] for row in rows("founding-apis.md") if row[0].startswith(("GET /", "POST /"))}
-    plural = [route for route in HANDLED if not re.search(r"/(job|node)(/|$)", route.path)]
+    plural = [route for route in (*HANDLED, *job_processor.ROUTES) if not re.search(r"/(job|node)(/|$)", route.path)]
     assert said == {
         f"{route.verb} {route.path}": [route.summary.rstrip("."), ", ".join(route.roles[::-1])] for route in plural
     }

@@ -19,7 +19,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.client.aio import AsyncClient
 from cluster.client.discovery import Endpoint
-from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, NotPermitted, Unreachable
+from cluster.domain.base.errors import (
+    ClusterError,
+    Conflict,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    NotPermitted,
+    Unreachable,
+    Untrusted,
+)
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
@@ -31,6 +40,7 @@ from cluster.domain.worker.journal import entries_of
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
+from cluster.rpc.on_behalf import Proof
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
 from cluster.worker import templates as templates_module
@@ -76,6 +86,16 @@ class Own:
         with calling("worker"):
             request = worker_pb2.StopJobRequest(selector=jobs_pb2.Selector(text=selector), **fields)
             return list((await self.stub.StopJob(request)).jobs)
+
+    async def ask(self, method: str, request: Any, metadata: Any) -> Any:
+        with calling("worker"):
+            return await getattr(self.stub, method)(request, metadata=metadata)
+
+    async def record(self, status: str, **selector: str) -> job_pb2.Job:
+        request = worker_pb2.RecordJobStatusRequest(selector=jobs_pb2.Selector(**selector), status=status)
+        with calling("worker"):
+            answer: worker_pb2.RecordJobStatusResponse = await self.stub.RecordJobStatus(request)
+        return answer.job
 
     async def jobs(self, selector: str = "") -> list[job_pb2.Job]:
         """Oldest first."""
@@ -256,6 +276,29 @@ WRONG: list[tuple[Callable[[Own], Coroutine[Any, Any, object]], type[ClusterErro
 ]
 
 
+def test_a_key_is_the_same_job_and_what_is_said_of_it_is_kept(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker(runner="null").started()
+        async with site.own_api(worker) as stub:
+            own = Own(stub)
+            assert [(await own.start("true", key="nightly")).number for _ in range(2)] == [1, 1]
+            with pytest.raises(Conflict, match="key 'nightly' is that of job 1"):
+                await own.start("false", key="nightly")
+            assert (await own.record("half", key="nightly")).recorded_status == "half"
+            await own.wait("1")
+            said = await own.record("done", text="1")
+            assert (said.recorded_status, said.state) == ("done", job_pb2.TASK_STATE_SUCCEEDED)
+            (job,) = await own.jobs("1")
+            assert (job.recorded_status, job.recorded_at) == ("done", said.recorded_at)
+            for status in ("", "x" * 1001):
+                with pytest.raises(InvalidInput, match="use 1 to 1000"):
+                    await own.record(status, text="1")
+            with pytest.raises(NotFound):
+                await own.record("lost", key="other")
+
+    at_site(tmp_path, body)
+
+
 def test_bad_input_gets_one_clear_line(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         worker = await site.worker(runner="null").started()
@@ -273,6 +316,13 @@ def test_whoever_has_no_right_here_gets_in_nowhere(tmp_path: Path) -> None:  # S
         async with site.own_api(worker, user="mallory") as stub:
             with pytest.raises(NotPermitted, match="user/mallory is not the admin"):
                 await Own(stub).jobs()
+        gateway = site.cluster.credentials(IdentityKind.GATEWAY, str(uuid.uuid4()))
+        token = Proof(token="H1.x").metadata()
+        async with dial(worker.ready["address"], gateway, site.server_name(worker)) as channel:
+            for metadata in ((), token):  # only a worker that stands alone lets them in
+                request = worker_pb2.GetJobsRequest()
+                with pytest.raises((NotAuthenticated, Untrusted), match=r"gateway/.* not, or no longer, known"):
+                    await Own(worker_pb2_grpc.WorkerStub(channel)).ask("GetJobs", request, metadata)
 
     at_site(tmp_path, body)
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from cluster.domain.job.spec import JobSpec
@@ -45,3 +46,19 @@ def test_jobs_of_the_first_version_are_taken_up(tmp_path: Path) -> None:
             assert store.get(3) == JOB
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("pragma user_version").fetchone() == (VERSION,)
+
+
+def test_jobs_of_the_second_version_are_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "worker.db"
+    with closing(OwnStore(path)) as store:
+        store.save([JOB])
+    with closing(sqlite3.connect(path)) as db, db:
+        for column in ("recorded", "recorded_at"):
+            db.execute(f"alter table jobs drop column {column}")
+        db.execute("pragma user_version=2")
+    for _ in range(2):
+        with closing(OwnStore(path)) as store:
+            assert store.get(3) == JOB
+            store.save([replace(JOB, recorded="half", recorded_at=2.0)])
+            assert store.get(3) == replace(JOB, recorded="half", recorded_at=2.0)
+            store.save([JOB])

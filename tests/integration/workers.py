@@ -135,11 +135,13 @@ class Site:
     @asynccontextmanager
     async def own_api(self, worker: WorkerProcess, user: str = "admin") -> AsyncIterator[Any]:
         """A stub of the worker's own API."""
-        identity = self.cluster.authority.identity(IdentityKind.WORKER, worker.ready["id"])
-        assert identity.server_name is not None
         credentials = self.cluster.credentials(IdentityKind.USER, user)
-        async with dial(worker.ready["address"], credentials, identity.server_name) as channel:
+        async with dial(worker.ready["address"], credentials, self.server_name(worker)) as channel:
             yield worker_pb2_grpc.WorkerStub(channel)
+
+    def server_name(self, worker: WorkerProcess) -> str:
+        """The DNS name that the worker proves."""
+        return self.cluster.authority.identity(IdentityKind.WORKER, worker.ready["id"]).server_name or ""
 
 
 def at_site(root: Path, body: Callable[[Site], Awaitable[None]], lease: float = LEASE) -> None:

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 
 from cluster.domain.base.errors import InvalidInput, NotFound, NotPermitted
+from cluster.domain.job.keys import uuid_of_key
 from cluster.domain.job.last_words import TAIL_BYTES, last_words
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.request import amounts_of
@@ -17,7 +18,7 @@ from cluster.rpc.errors import Context
 from cluster.rpc.exceptions import add_last_words
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
-from cluster.v1 import job_pb2, worker_pb2, worker_pb2_grpc
+from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
 from cluster.worker.output.readers import Readers, Wanted
 from cluster.worker.own.jobs import OwnJobs, key_of
 from cluster.worker.own.store import OwnJob, OwnStore
@@ -36,6 +37,11 @@ def standing_of(identity: Identity) -> Standing | None:
     if identity.name != ADMIN_NAME:
         raise NotPermitted(f"{identity} is not the admin, who alone may use a worker's own API: ask the scheduler")
     return Standing(Role.ADMIN, ADMIN_NAME)
+
+
+def standing_alone(identity: Identity) -> Standing | None:
+    """The same at a worker that stands alone: gateways, of its own CA, pass calls on."""
+    return Standing(Role.GATEWAY) if identity.kind is IdentityKind.GATEWAY else standing_of(identity)
 
 
 class _StoredJobs:
@@ -87,17 +93,27 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             raise InvalidInput(f"a grace of {grace:g} s: use 0 or more")
         if len(request.reason) > _MOST_TEXT:
             raise InvalidInput(f"the reason has {len(request.reason)} characters: the limit is {_MOST_TEXT}")
-        if condition := likely(request.selector.text).condition:
-            refuse_ended(request.selector.text, condition)
+        selector = _text_of(request.selector)
+        if condition := likely(selector).condition:
+            refuse_ended(selector, condition)
         by, answer = current_caller().identity.name, worker_pb2.StopJobResponse()
-        for number in await self._numbers(request.selector.text):
+        for number in await self._numbers(selector):
             await self._jobs.stop(number, grace, by, request.reason)
             if answer.ByteSize() < PAGE_BYTES:
                 answer.jobs.extend(self._job(job, whole=False) for job in await self._load([number]))
         return answer
 
+    async def RecordJobStatus(
+        self, request: worker_pb2.RecordJobStatusRequest, context: Context
+    ) -> worker_pb2.RecordJobStatusResponse:
+        if not request.status or len(request.status) > _MOST_TEXT:
+            raise InvalidInput(f"a status of {len(request.status)} characters: use 1 to {_MOST_TEXT}")
+        found = await self._one(_text_of(request.selector))
+        job = await self._jobs.record(found.number, request.status)
+        return worker_pb2.RecordJobStatusResponse(job=self._job(job), task=self._task(job))
+
     async def GetJobs(self, request: worker_pb2.GetJobsRequest, context: Context) -> worker_pb2.GetJobsResponse:
-        wanted = request.selector.text if request.HasField("selector") else "all"
+        wanted = _text_of(request.selector) if request.HasField("selector") else "all"
         numbers = await self._numbers(wanted)
         newest_first = numbers[: bisect_left(numbers, request.below) if request.below else len(numbers)][::-1]
         answer = worker_pb2.GetJobsResponse()
@@ -113,7 +129,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         return answer
 
     async def WaitJob(self, request: worker_pb2.WaitJobRequest, context: Context) -> worker_pb2.WaitJobResponse:
-        job = await self._jobs.ended((await self._one(request.selector.text)).number)
+        job = await self._jobs.ended((await self._one(_text_of(request.selector))).number)
         if job is None:
             raise NotFound("the job is no longer kept")
         return worker_pb2.WaitJobResponse(job=self._job(job), task=self._task(job))
@@ -124,7 +140,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         tail = request.tail_lines if request.HasField("tail_lines") else None
         start = (request.position.stdout, request.position.stderr)
         wanted = Wanted(request.stdout, request.stderr, request.follow, tail, start)
-        async for chunk in self._readers.read(key_of((await self._one(request.selector.text)).number), wanted):
+        async for chunk in self._readers.read(key_of((await self._one(_text_of(request.selector))).number), wanted):
             yield worker_pb2.ReadJobOutputResponse(stderr=chunk.stderr, data=chunk.data, end=chunk.end)
 
     async def _numbers(self, text: str) -> list[int]:
@@ -191,7 +207,14 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             no_worker_ever=waits and bool(never),
             cancelled_by=job.cancelled_by,
             cancel_reason=job.cancel_reason,
+            recorded_status=job.recorded,
+            recorded_at=job.recorded_at,
         )
+
+
+def _text_of(selector: jobs_pb2.Selector) -> str:
+    """As people type it: of a key the UUID that the caller's job has by it."""
+    return uuid_of_key(current_caller().user_id, selector.key) if selector.key else selector.text
 
 
 def _state(job: OwnJob) -> job_pb2.TaskState:

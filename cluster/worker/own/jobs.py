@@ -17,9 +17,10 @@ from functools import partial
 from math import inf
 from typing import TypeVar
 
-from cluster.domain.base.errors import Conflict, Unreachable
+from cluster.domain.base.errors import Conflict, NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
+from cluster.domain.job.keys import id_in_force, refuse_another
 from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
 from cluster.domain.job.states import TaskState
@@ -75,9 +76,11 @@ class OwnJobs:
             raise OwnStoreFailed(f"{self._store.path} does not answer: its disk hangs; try again later") from None
 
     async def start(self, job_id: str, owner: str, spec: JobSpec) -> OwnJob:
-        """Accept a job; the same id again answers the same job. InvalidInput, Conflict, Unreachable (no launcher, or
-        the worker ends, and nothing was accepted), or OwnStoreFailed (the same id may have been accepted)."""
+        """Accept a job; the same id or key again answers the same job. InvalidInput, Conflict, Unreachable (no
+        launcher, or the worker ends, and nothing was accepted), or OwnStoreFailed (it may have been accepted)."""
+        job_id = id_in_force(job_id, owner, spec)
         if known := await self.read(lambda store: store.by_id(job_id)):
+            refuse_another(known.number, known.spec, spec)
             return _of_owner(known, owner)
         validate(spec)
         check_name(spec.name)
@@ -133,6 +136,17 @@ class OwnJobs:
         if not saved:  # stopping needs no disk, and it may be the very job that fills it
             raise OwnStoreFailed(f"job {number} is being stopped, but the disk does not take that down just now")
         logger.info("job %d: stopping, as %s asked%s", number, by, f": {reason}" if reason else "")
+
+    async def record(self, number: int, status: str) -> OwnJob:
+        """Takes down what somebody says of a job; how it is now. NotFound, or OwnStoreFailed."""
+        job = self._latest(number) or await self.read(lambda store: store.get(number))
+        if job is None:
+            raise NotFound("the job is no longer kept")
+        job = replace(self._latest(number) or job, recorded=status, recorded_at=time.time())
+        self._save([job])
+        if not await self._is_saved(number):
+            raise OwnStoreFailed(f"what is said of job {number} cannot be written just now; try again later")
+        return job
 
     async def close(self) -> None:
         """Accept no more: the launcher is about to go, and would take them along."""

@@ -5,15 +5,17 @@ from collections.abc import Callable
 
 from cluster.domain.base.errors import Conflict
 from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Peer
 from cluster.domain.trust.tokens import split_address
 from cluster.pki.peer_certificates import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
+from cluster.rpc.on_behalf import Proof, nobody
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import worker_pb2, worker_pb2_grpc
 from cluster.worker.expelled_users import ExpelledUsers
-from cluster.worker.own.door import OwnDoor, standing_of
+from cluster.worker.own.door import OwnDoor, standing_alone, standing_of
 
 MORE_PORTS = 100  # tried after the usual one
 
@@ -22,14 +24,22 @@ class OwnServer:
     """Serves from `start` to `stop`. `port` is the one it listens on."""
 
     def __init__(
-        self, credentials: Credentials, door: OwnDoor, expelled: ExpelledUsers, renew: Callable[[], Credentials] | None
+        self,
+        credentials: Credentials,
+        door: OwnDoor,
+        expelled: ExpelledUsers,
+        renew: Callable[[], Credentials] | None,
+        who_shows: Callable[[Proof], Peer] | None = None,
     ) -> None:
-        """`renew` as for ServingCredentials."""
+        """`renew` as for ServingCredentials. `who_shows`: who has shown to a gateway what it brings; None: no gateway
+        is let in."""
         cluster_id = credentials.identity.cluster_id
         self.serving = ServingCredentials(credentials, renew)
         self.port = 0
         self._health = Health([worker_pb2.DESCRIPTOR.services_by_name["Worker"]])
-        self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), standing_of, expelled.__contains__, time.time)
+        standing = standing_alone if who_shows else standing_of
+        who = who_shows or nobody
+        self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), standing, expelled.__contains__, time.time, who)
         expelled.changed = self._gate.recheck
         self._server = mutual_tls_server(
             self._gate,

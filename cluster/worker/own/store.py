@@ -18,7 +18,7 @@ from cluster.rpc.specs import spec_from_proto
 from cluster.store.packing import pack_apart, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
 
-VERSION = 2
+VERSION = 3
 _BUSY_TIMEOUT = 0.05  # seconds for which another process, such as a backup's, is waited for
 KEPT = 10_000  # ended jobs; the oldest go first, with their output
 
@@ -44,6 +44,8 @@ class OwnJob:
     peak_memory: int = 0  # bytes
     cancelled_by: str = ""
     cancel_reason: str = ""
+    recorded: str = ""  # what somebody has said of it last, by RecordJobStatus
+    recorded_at: float = 0.0
 
     @property
     def record(self) -> JobRecord:
@@ -71,7 +73,9 @@ create table if not exists jobs (
   peak_memory integer not null,
   cancelled_by text not null,
   cancel_reason text not null,
-  env text not null default ''
+  env text not null default '',
+  recorded text not null default '',
+  recorded_at real not null default 0
 ) strict;
 create index if not exists jobs_by_state on jobs (state);
 """
@@ -109,11 +113,14 @@ class OwnStore:
             if version == 0:
                 for statement in _SCHEMA.split(";\n"):  # executescript would commit at once
                     self._db.execute(statement)
-            else:  # the spec was a message of the wire
+            if version == 1:  # the spec was a message of the wire
                 self._db.execute("alter table jobs add column env text not null default ''")
                 for number, spec in self._db.execute("select number, spec from jobs").fetchall():
                     packed = _packed(spec_from_proto(job_pb2.JobSpec.FromString(spec)))
                     self._db.execute("update jobs set spec = ?, env = ? where number = ?", (*packed, number))
+            if version in (1, 2):
+                self._db.execute("alter table jobs add column recorded text not null default ''")
+                self._db.execute("alter table jobs add column recorded_at real not null default 0")
             self._db.execute(f"pragma user_version={VERSION}")
 
     def save(self, jobs: Iterable[OwnJob]) -> None:
