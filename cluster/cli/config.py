@@ -33,7 +33,7 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
     else:
-        shown = [(key, "-" if value in (None, "") else str(value), source) for key, value, source in rows]
+        shown = [(key, "-" if value in (None, "", ()) else str(value), source) for key, value, source in rows]
         print_table(("KEY", "VALUE", "SOURCE"), shown)
 
 

@@ -44,12 +44,20 @@ COMMANDS = {
     "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
 }
 
+MEANT = {
+    **dict.fromkeys(("kill", "stop", "delete", "rm"), "job cancel"),
+    **dict.fromkeys(("ps", "ls"), "job list"),
+    **dict.fromkeys(("status", "info", "get"), "job show"),
+    **dict.fromkeys(("output", "tail", "cat"), "job logs"),
+    **{"hold": "job pause", "release": "job resume", "follow": "job logs -f"},
+}
+
 MOST_NOTES = 20  # tasks of which `logs` says why they could not be started
 
 STATES = [s.word for s in TaskState]
 
 
-@click.group(cls=LazyGroup, commands_at=COMMANDS, invoke_without_command=True)
+@click.group(cls=LazyGroup, commands_at=COMMANDS, meant=MEANT, invoke_without_command=True)
 @as_json
 @quiet
 @connection

@@ -22,9 +22,12 @@ def _loaded(where: str) -> click.Command:
 class LazyGroup(click.Group):
     """A group that knows names and one line of help of its commands, and loads each when it is asked for."""
 
-    def __init__(self, *args: Any, commands_at: Commands | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, commands_at: Commands | None = None, meant: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> None:
+        """`meant`: words that are no commands here, though people type them, and the whole commands that they mean."""
         super().__init__(*args, **kwargs)
-        self._commands_at = commands_at or {}
+        self._commands_at, self._meant = commands_at or {}, meant or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the table, which is that in which people need them."""
@@ -38,7 +41,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The error for an unknown command names those that are spelt nearly like it."""
+        """The error for an unknown command names what that means elsewhere, or those that are spelt nearly like it."""
+        if (meant := self._meant.get(args[0])) and args[0] not in self._commands_at:
+            raise click.UsageError(f"No such command {args[0]!r}, did you mean `cluster {meant}`?", ctx)
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

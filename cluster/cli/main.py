@@ -72,14 +72,6 @@ To begin:
 class Root(LazyGroup):
     """The outermost group."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The error for a word of MEANT names the command that it means."""
-        if meant := MEANT.get(args[0]):
-            raise click.UsageError(f"No such command {args[0]!r}, did you mean `cluster {meant}`?", ctx)
-        return super().resolve_command(ctx, args)
-
     def invoke(self, ctx: click.Context) -> Any:
         """Gives a reader who left, and Ctrl-C, exit codes of ours. click would leave with 1 after the first, and write
         an empty line after the second, which blocks for ever where stderr is a full pipe that nobody reads."""
@@ -102,6 +94,7 @@ def _export(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 @click.group(
     cls=Root,
     commands_at=COMMANDS,
+    meant=MEANT,
     invoke_without_command=True,
     context_settings={"auto_envvar_prefix": "CLUSTER", "help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -86,7 +86,7 @@ def test_a_worker_that_comes_back_with_more_gets_what_waited_for_that() -> None:
 @pytest.mark.parametrize(
     ("needs", "words"),
     [
-        ({"gpus": 1}, "needs 1 gpus a task; no worker offers any gpus"),
+        ({"gpus": 1}, "needs 1 gpu a task; no worker offers any gpus"),
         (
             {"resources": ("licence=9",)},
             "needs 9 licence a task; w2, which has most, has 4: --resource licence=4 fits w2",

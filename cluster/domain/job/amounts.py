@@ -100,3 +100,8 @@ def wrong_amounts(texts: tuple[str, ...]) -> str:
 def format_amount(name: str, count: int) -> str:
     """The amount alone, for people."""
     return format_size(count) if name == MEMORY else str(count)
+
+
+def amount_in_words(name: str, count: int) -> str:
+    """The amount with the name of what it is of."""
+    return f"{format_amount(name, count)} {name.removesuffix('s') if (name, count) == (GPUS, 1) else name}"

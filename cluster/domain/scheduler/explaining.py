@@ -6,7 +6,7 @@ Workers that are kept by the same are one group, so that a thousand of them are 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cluster.domain.base.quantities import format_cpus
-from cluster.domain.job.amounts import CPUS, MEMORY, format_amount
+from cluster.domain.job.amounts import CPUS, MEMORY, amount_in_words, format_amount
 from cluster.domain.job.job import Job
 from cluster.domain.job.kinds import SIZE
 from cluster.domain.job.request import Beside, Request
@@ -168,10 +168,10 @@ def lines(request: Request, workers: Sequence[Worker]) -> Iterator[str]:
         richest = max(workers, key=lambda worker: _offered(worker, name))
         most = _offered(richest, name)
         if not most:
-            yield f"needs {_shown(name, amount)} {name} a task; no worker offers any {name}"
+            yield f"needs {amount_in_words(name, amount)} a task; no worker offers any {name}"
         elif most < amount:
             has_most = f"{richest.record.name}, which has most, has {_shown(name, most)}"
-            yield f"needs {_shown(name, amount)} {name} a task; {has_most}{fix_of(request, name, richest)}"
+            yield f"needs {amount_in_words(name, amount)} a task; {has_most}{fix_of(request, name, richest)}"
     if beside.need and not any(worker.meets(beside.need) for worker in workers):
         yield f"there is no worker of which that is true: {beside.need}"
 

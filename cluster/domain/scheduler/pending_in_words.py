@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.wall_time import iso
-from cluster.domain.job.amounts import CPUS, format_amount
+from cluster.domain.job.amounts import CPUS, amount_in_words
 from cluster.domain.job.dependencies import Dependency
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import frozen_tasks
@@ -185,7 +185,7 @@ def _counted(count: int, what: str) -> str:
 
 def _needs(request: Request) -> str:
     words = [f"{request.millicpus / 1000:g} cpu{'' if request.millicpus == 1000 else 's'}"]
-    words += [f"{format_amount(*each)} {each[0]}" for each in (request.beside.amounts if request.beside else ())]
+    words += [amount_in_words(*each) for each in (request.beside.amounts if request.beside else ())]
     return f"needs {', '.join(words)} a task"
 
 

@@ -12,6 +12,7 @@ from cluster.domain.job.amounts import (
     MOST_GPUS,
     MOST_RESOURCES,
     Amounts,
+    amount_in_words,
     check_resource_name,
     format_amount,
     parse_pair,
@@ -52,7 +53,7 @@ def more_than_there_is(millicpus: int, amounts: Amounts, capacity: int, offer: O
     for name, amount in amounts:
         if amount > (there := offer.amounts.get(name, 0)):
             has = format_amount(name, there) if there else "none"
-            return f"needs {format_amount(name, amount)} {name}; this worker has {has}"
+            return f"needs {amount_in_words(name, amount)}; this worker has {has}"
     return ""
 
 
