@@ -13,6 +13,7 @@ from cluster.domain.base import wall_time
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.base.signals import signal_name
 from cluster.domain.job import endings
+from cluster.domain.job.growth import memory_after
 from cluster.domain.job.kinds import NO_LIMIT, SIZE
 from cluster.domain.job.retry_policy import Verdict, befell, judge
 from cluster.domain.job.states import COUNTED, TaskState
@@ -64,7 +65,9 @@ def _when_again(job: Job, task: Task) -> str:
     when = "after a pause"
     if task.next_try_at:
         when = f"at {wall_time.iso(ceil(task.next_try_at))}, in {format_duration(task.next_try_at - time.time())}"
-    return f"it is tried again {when}: this was attempt {task.attempt}, and --retries is {job.spec.retries}"
+    memory = SIZE.typed(memory_after(job.spec.memory, job.spec.grow, task.grown))
+    more = f"; it asks for {memory} of memory then" if task.grown else ""
+    return f"it is tried again {when}: this was attempt {task.attempt}, and --retries is {job.spec.retries}{more}"
 
 
 def history(task: Task) -> str:
@@ -143,12 +146,21 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
         + (f"it had ended, and it was stopped{_killed(job, task)}" if task.attempt else "it had started")
     ),
     endings.FORMAT_ERROR: lambda job, task: f"it left with exit code 0, and {task.detail or 'its output is wrong'}",
-    endings.OOM: lambda job, task: (
-        f"it took more memory than --mem {SIZE.typed(job.spec.memory)}, and the kernel ended it"
-    ),
+    endings.OOM: lambda job, task: f"it took more memory than {_asked(job, task)}, and the kernel ended it",
     endings.LAUNCH_FAILED: lambda job, task: f"it could not be started: {task.detail}",
     endings.LOST: lambda job, task: f"nobody can know how it ended: {task.detail or _never_heard(job)}",
 }
+
+
+def memory_asked(job: Job, task: Task) -> int:
+    """Bytes that the task's last attempt had asked for."""
+    before = task.grown - (endings.of_attempt(task.reason) == endings.OOM)
+    return memory_after(job.spec.memory, job.spec.grow, max(0, before))
+
+
+def _asked(job: Job, task: Task) -> str:
+    first, memory = SIZE.typed(job.spec.memory), SIZE.typed(memory_asked(job, task))
+    return f"--mem {first}" if memory == first else f"{memory}, to which --grow had brought its --mem {first}"
 
 
 def _never_heard(job: Job) -> str:

@@ -14,6 +14,7 @@ from cluster.cli.table import print_table
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.job import endings
+from cluster.domain.job.growth import memory_after
 from cluster.domain.job.states import COUNTED
 
 if TYPE_CHECKING:  # commands that start fast have other values of the same shape
@@ -221,6 +222,8 @@ def task_json(task: Task, spec: JobSpec, *, with_attempts: bool = False) -> dict
         "cpu_seconds": task.cpu_seconds or None,  # null: not measured, as of a task that has not ended or was lost
         "peak_memory_bytes": task.peak_memory or None,  # null: also where it took too little to be told from ours
         "exception": exception_json(task.exception),
+        "asks_for_memory": memory_after(spec.memory, spec.grow, task.grown)
+        or None,  # at its next attempt, or at the one that runs
     }
     if with_attempts:
         shown["attempts"] = [_attempt_json(attempt, spec) for attempt in task.attempts]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from cluster.cli.connection import client
-from cluster.cli.explanations import history, why_job, why_task
+from cluster.cli.explanations import history, memory_asked, why_job, why_task
 from cluster.cli.options import as_json, connection
 from cluster.cli.render import job_json, print_json, state_of, task_json, took, why_of
 from cluster.cli.shell_offers import jobs_here
@@ -171,7 +171,7 @@ def _use(job: Job, task: Task) -> str:
     if task.cpu_seconds:
         words.append(f"{format_duration(task.cpu_seconds)} of cpu")
     if task.peak_memory:
-        limit = f" of --mem {format_size(job.spec.memory)}" if job.spec.memory else ""
+        limit = f" of {format_size(memory_asked(job, task))} that it asked for" if job.spec.memory else ""
         words.append(f"peak memory {format_size(task.peak_memory)}{limit}")
     return ", ".join(words)
 

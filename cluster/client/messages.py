@@ -114,6 +114,7 @@ def task_of(message: job_pb2.Task) -> Task:
         stderr_tail=message.stderr_tail,
         attempts=tuple(map(task_of, message.attempts)),
         next_try_at=message.next_try_at,
+        grown=message.grown,
     )
 
 

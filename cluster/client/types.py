@@ -119,6 +119,7 @@ class Task:
     stderr_tail: bytes = b""  # of a failed task, at most 2 KiB; only from `get` of a single task
     attempts: tuple["Task", ...] = ()  # only from `get(attempts=True)`: the task as of each attempt
     next_try_at: float = 0.0  # between two attempts: when the next one is
+    grown: int = 0  # how many of its attempts took too much memory, of a job with `grow`
 
 
 @dataclass(frozen=True, slots=True)

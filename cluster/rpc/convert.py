@@ -321,6 +321,7 @@ def task_to_proto(view: TaskView) -> job_pb2.Task:
         worker_name=view.worker_name,
         reason=view.reason,
         exit_code=view.exit_code,
+        grown=view.grown,
         started_at=view.started_at,
         next_try_at=view.next_try_at,
     )

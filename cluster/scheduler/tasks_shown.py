@@ -162,6 +162,7 @@ def _task(
         worker_name=worker.record.name if worker else "",
         line=line,
         end=end,
+        grown=job.tries.grown.of(shown.index) if job.grows else 0,
     )
     if end:
         reason = end.reason if of_attempt else end.reason_of_task

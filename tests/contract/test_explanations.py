@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster.cli.explanations import ENDS, why_job, why_task
+from cluster.cli.explanations import ENDS, memory_asked, why_job, why_task
 from cluster.client.job_fields import Counts
 from cluster.client.types import Job, Task
 from cluster.domain.base.wall_time import iso
@@ -47,6 +47,20 @@ def test_every_reason_has_words() -> None:
     named = {value for name, value in vars(endings).items() if name.isupper() and isinstance(value, str)}
     prefixes = {value for name, value in vars(endings).items() if name.startswith("_") and isinstance(value, str)}
     assert named - inside - prefixes == set(ENDS), "a reason of an end is explained in cluster/cli/explanations.py"
+
+
+def test_memory_that_grows_is_told_as_it_was_asked_for() -> None:
+    job = replace(JOB, spec=JobSpec(("true",), memory=1 << 30, retries=3, grow="mem=2x,max=3G"))
+    between = task("oom", TaskState.BACKOFF, grown=1)
+    assert why_task(job, between) == [
+        "it took more memory than --mem 1G, and the kernel ended it",
+        "it is tried again after a pause: this was attempt 1, and --retries is 3; it asks for 2G of memory then",
+    ]
+    over = task("attempts_exhausted:oom", grown=3, attempt=4)
+    brought = "it took more memory than 3G, to which --grow had brought its --mem 1G, and the kernel ended it"
+    assert why_task(job, over)[0] == brought
+    assert memory_asked(job, over) == 3 << 30
+    assert memory_asked(job, task("exit:1", grown=1)) == 2 << 30
 
 
 @pytest.mark.parametrize(

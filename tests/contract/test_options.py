@@ -56,6 +56,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.MOST: 5,
     kinds.PRIORITY: -7,
     file_kinds.SCRIPT: b"#!/bin/sh\necho \xe9\n",
+    retry_kinds.GROWTH: "mem=2x,max=64G",
     retry_kinds.PAUSES: (2.0, 300.0),
     kinds.SIZE: 1 << 20,
     kinds.SWITCH: True,

@@ -93,7 +93,7 @@ def test_what_begins_later_gets_a_new_time_limit_and_what_runs_keeps_its_own(ben
     assert sent == [Recall(attempts(1, 1, (1, 2)))], "it has not begun"
     bench.report(session, returned=(attempts(1, 1, (1, 2)),))
     bench.report(session, ok=(ok(1, 0, 1),))
-    assert bench.core.workers["w"].specs.get(1).what == (("timeout", 5.0),)  # type: ignore[union-attr]
+    assert bench.core.workers["w"].specs.get(1).what == ((("timeout", 5.0),), 0)  # type: ignore[union-attr]
 
 
 def test_the_spec_is_sent_anew_once_after_a_change(bench: Bench) -> None:

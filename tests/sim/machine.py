@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.amounts import MEMORY
 from cluster.domain.job.records import SmallOutput
+from cluster.domain.launcher.messages import Template
 from cluster.domain.session.home import Home
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.worker.messages import RoomMeasured
@@ -20,7 +22,7 @@ from tests.sim.launcher import Launcher
 from tests.sim.network import Connection, Link
 from tests.sim.slots import Process, Slot
 from tests.sim.stalling import Stalling
-from tests.sim.truth import Truth
+from tests.sim.truth import OUT_OF_MEMORY, Truth
 from tests.sim.world import Action, World
 
 if TYPE_CHECKING:
@@ -121,10 +123,11 @@ class Machine:
 
     # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def starts(self, key: AttemptKey, slot: Slot, gpus: tuple[str, ...]) -> Process:
+    def starts(self, key: AttemptKey, slot: Slot, gpus: tuple[str, ...], template: Template) -> Process:
         """A process below a slot; its life is drawn by lot."""
         world, name = self.world, str(key)
-        run = self.truth.starts(key, self.name, self.id, world.now, gpus)
+        memory = dict(template.amounts).get(MEMORY, 0)
+        run = self.truth.starts(key, self.name, self.id, world.now, gpus, memory)
         world.tell(self.name, f"{key} runs")
         length = world.random.choice(LENGTHS[self.truth.specs[key.job].name]) * world.between(0.5, 1.5)
         if self.hurries and length < 1e6:
@@ -134,6 +137,8 @@ class Machine:
             how = "exit:1"
         if self.truth.specs[key.job].name == "shaky":
             how = world.random.choice(("exit:0", "exit:1"))
+        if self.truth.specs[key.job].grow and memory < self.truth.need_of(key):
+            how = OUT_OF_MEMORY
         strays = world.between(0.0, 20.0) if world.chance(0.05) else 0.0
         process = self.processes[name] = Process(name, run, world.chance(0.8), strays, slot)
         sizes = world.random.choices(((0, 0), (9, 0), (9, 4), (5000, 1)), (3, 3, 1, 1))[0]
@@ -182,9 +187,9 @@ class Machine:
             self.ends(process, how)
         self.world.tell(self.name, f"{process.key} ends: {how}{', others of its tree go on' * bool(process.strays)}")
         word, _, value = how.partition(":")
-        code, name = (int(value), None) if word == "exit" else (None, value)
+        code, name = (int(value), None) if word == "exit" else (None, value or "SIGKILL")
         took = self.box.counts(self.world.now - process.run.started)
-        process.slot.leader_ended(code, name, took, self.sizes(process.key))
+        process.slot.leader_ended(code, name, took, self.sizes(process.key), oom=how == OUT_OF_MEMORY)
         if process.strays and process.alive:
             self.world.at(process.strays, lambda: self._strays_end(process))
 

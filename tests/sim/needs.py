@@ -29,3 +29,10 @@ def draw_needs(random: Random, offer: Offer, spec: JobSpec) -> JobSpec:
         prefer=random.choice(("", 'zone == "a"', "has gpu")),
         exclusive=random.random() < 0.15,
     )
+
+
+def draw_growth(random: Random, offer: Offer, spec: JobSpec) -> JobSpec:
+    """The spec with memory that grows, up to what the offer has, where it has any and is tried again."""
+    if not (spec.memory and spec.retries) or random.random() < 0.2:
+        return spec
+    return replace(spec, grow=f"mem={random.choice(('2x', '1.5x'))},max={offer.amounts['mem']}")

@@ -33,7 +33,7 @@ from tests.sim.bad_luck import BadLuck, Fault
 from tests.sim.crowd import draw_crowded, owner_of
 from tests.sim.families import Families
 from tests.sim.machine import Machine
-from tests.sim.needs import draw_needs, draw_offer
+from tests.sim.needs import draw_growth, draw_needs, draw_offer
 from tests.sim.orders import Orders
 from tests.sim.scheduler import SchedulerHost
 from tests.sim.timekeeping import draw_times
@@ -108,6 +108,7 @@ class Scenario:
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
         self._again = Random(f"again {seed}")  # apart, so that what else is drawn stays as it is
+        self._growing = Random(f"growing {seed}")
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
         climate = climate or climates.draw(world.random)
         whose = (world, self.truth, self.scheduler, self.machines, self._make_id, self._again)
@@ -188,7 +189,8 @@ class Scenario:
         if self._families and self.world.chance(0.5):
             spec = replace(spec, wait_children=True)
         if self._needs:
-            spec = draw_needs(self.world.random, self.world.random.choice(self.machines).offer, spec)
+            offer = self.world.random.choice(self.machines).offer
+            spec = draw_growth(self._growing, offer, draw_needs(self.world.random, offer, spec))
         if self._stubborn:
             return replace(spec, name="long", retries=3, timeout=0.0, worker="")
         if self._clocks and self.world.chance(CLOCKS):

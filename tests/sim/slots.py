@@ -121,7 +121,7 @@ class Slot:
             machine.truth.launch_failures.add(key)
             self._ended(ev.StartFailed(item.key, "no such file", 127))
             return
-        self.tree = machine.starts(key, self, self._busy.gpus)
+        self.tree = machine.starts(key, self, self._busy.gpus, self._busy.template)
         started = ev.ProcessStarted(item.key, 4711, round(self.world.wall * 1e6), machine.box.clock)
         self._untold, self._wall_us = started, started.wall_us
         if self._short:
@@ -138,7 +138,9 @@ class Slot:
         """Whether it hung or was stopped for so long that this may not be started any more."""
         return handed.by is not None and self.machine.box.clock >= handed.by
 
-    def leader_ended(self, code: int | None, signal: str | None, took: float, sizes: tuple[int, int]) -> None:
+    def leader_ended(
+        self, code: int | None, signal: str | None, took: float, sizes: tuple[int, int], *, oom: bool = False
+    ) -> None:
         """It kills what the leader has left, and says that nothing is left of the tree."""
 
         def reaps() -> None:
@@ -149,7 +151,7 @@ class Slot:
                 self.machine.ends(tree, tree.run.how)
             said = (tree.key, code, signal, round(took * 1e6), 10, 20, sizes)
             self._untold, self._short = None, took < SHORT
-            self._ended(ev.ProcessEnded(*said, cut=self._cut, wall_us=self._wall_us))
+            self._ended(ev.ProcessEnded(*said, cut=self._cut, wall_us=self._wall_us, oom=oom))
 
         self.process.on_time(reaps)
 

@@ -6,13 +6,16 @@ Machines write here when a process starts and ends. What the scheduler commits i
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from random import Random
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.stalls import STALL
+from cluster.domain.job.amounts import MEMORY
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of, references_of
 from cluster.domain.job.dependency_options import RUN_ANYWAY
 from cluster.domain.job.expressions import parse
+from cluster.domain.job.growth import memory_after
 from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.records import CallingAttempt, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.request import amounts_of
@@ -44,6 +47,7 @@ class Run:
     millicpus: int
     gpus: tuple[str, ...]
     started: float
+    memory: int  # that it may take
     how: str = ""
     stood: float = 0.0  # seconds for which it was frozen
     ended: float | None = None
@@ -55,6 +59,8 @@ class Bound:
     def __init__(self, most: int) -> None:
         self.most = most
 
+
+OUT_OF_MEMORY = "oom"  # as of Run.how
 
 QUEUE = 0  # instead of a job's number
 
@@ -87,6 +93,7 @@ class Truth:
     drained: set[str] = field(default_factory=set)  # workers of which somebody was told so
     deadlines: set[str] = field(default_factory=set)  # workers that were ever drained until a deadline
     failures: dict[tuple[int, int], int] = field(default_factory=dict)  # task: how often it has failed, as is on disk
+    too_little: dict[tuple[int, int], int] = field(default_factory=dict)  # how often it had too little memory
     losses: dict[tuple[int, int], int] = field(default_factory=dict)  # how often it was lost, or stopped by no drain
     times: Times = field(default_factory=Times)
     leashed: int = 0  # attempts that died of their leash
@@ -138,7 +145,9 @@ class Truth:
 
     # ── what machines say ───────────────────────────────────────────────────────────────────────────────────────
 
-    def starts(self, key: AttemptKey, machine: str, worker: str, now: float, gpus: tuple[str, ...] = ()) -> Run:
+    def starts(
+        self, key: AttemptKey, machine: str, worker: str, now: float, gpus: tuple[str, ...] = (), memory: int = 0
+    ) -> Run:
         """A process of this attempt begins to run."""
         earlier = self.runs.get(key)
         assert earlier is None, f"{key} was started on {earlier and earlier.machine}, and now again on {machine}"
@@ -158,7 +167,9 @@ class Truth:
                 f"{key} starts, and job {dependency.job} goes on"
             )
         self._check_bound(key)
-        run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, gpus, now)
+        asked = memory_after(spec.memory, spec.grow, self.too_little.get(key[:2], 0))
+        assert memory == asked, f"{key} may take {memory}, and is to ask for {asked} by now"
+        run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, gpus, now, memory)
         self._used[machine] = self._used.get(machine, 0) + run.millicpus
         assert self._used[machine] <= self.capacity[machine], f"{machine} runs {self._used[machine]} millicpus"
         if machine in self.offers:
@@ -182,7 +193,7 @@ class Truth:
         assert not spec.need or parse(spec.need).holds(facts), f"{run.key} needs {spec.need}, and is on {facts}"
         taken: Counter[str] = Counter()
         for other in together:
-            taken.update(dict(amounts_of(self.specs[other.key.job])))
+            taken.update({**dict(amounts_of(self.specs[other.key.job])), MEMORY: other.memory})
         for name, amount in taken.items():
             assert amount <= offer.amounts.get(name, 0), f"{run.machine} has {offer.amounts}, and runs {amount} {name}"
         units = [unit for other in together for unit in other.gpus]
@@ -339,8 +350,15 @@ class Truth:
         else:
             assert end.reason == run.how, f"{key} is shown as {end.reason}, it ended with {run.how}"
 
+    def need_of(self, key: AttemptKey) -> int:
+        """The memory that its program takes: more, as often as not, than its task asks for at first."""
+        memory = self.specs[key.job].memory
+        return memory << Random(f"memory {key.job}.{key.index}").randint(0, 2)
+
     def _count(self, key: AttemptKey, end: TaskEnd) -> None:
         """What its task may be tried less often from now on; but for what a drain stopped."""
+        if end.reason == OUT_OF_MEMORY:
+            self.too_little[key[:2]] = self.too_little.get(key[:2], 0) + 1
         if (end.reason == "stopped" and "drained" in end.detail) or end.reason in ("ok", "children"):
             return
         kind = self.losses if end.reason in ("lost", "stopped") else self.failures

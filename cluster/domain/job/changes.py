@@ -23,7 +23,7 @@ OF_ATTEMPTS = ("timeout", "grace", "quiet_timeout")
 # What a task asks for: as long as workers have none.
 REQUESTED = (
     *("millicpus", "memory", "gpus", "resources"),
-    *("worker", "need", "prefer", "spread", "pack", "exclusive"),
+    *("worker", "need", "prefer", "spread", "pack", "exclusive", "grow"),
 )
 CHANGEABLE = (*LATER, *CLOCKS, *START, *OF_ATTEMPTS, *REQUESTED)
 

@@ -66,6 +66,7 @@ def _joined(parts: Sequence[TaskSets]) -> TaskSets:
         cancelling=_chained(sets.cancelling for sets in parts),
         losses=tuple(sorted(_gathered(parts, lambda sets: sets.losses).items())),
         forgiven=tuple(sorted(_gathered(parts, lambda sets: sets.forgiven).items())),
+        grown=tuple(sorted(_gathered(parts, lambda sets: sets.grown).items())),
     )
 
 

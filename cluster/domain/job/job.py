@@ -1,6 +1,6 @@
 """A job in the scheduler's memory: its record, its tasks, and what is measured as it goes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +10,14 @@ from cluster.domain.job.alike import Alike
 from cluster.domain.job.changes import Changes, with_changes
 from cluster.domain.job.chunks import chunks_of, worth_it
 from cluster.domain.job.clocks import clocks_of
+from cluster.domain.job.growth import memory_after
 from cluster.domain.job.job_tasks import JobTasks
 from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.pause import ON_SUBMISSION, Pause
 from cluster.domain.job.records import JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, TaskSets
-from cluster.domain.job.request import request_of
+from cluster.domain.job.request import Request, request_of
 from cluster.domain.job.schedule_course import ScheduleCourse
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import HELD, TaskEvent, TaskState
 
 
@@ -32,6 +34,8 @@ class Job(JobTasks):
         "course",
         "ended_at",
         "exit_code",
+        "grows",
+        "level",
         "mean_run",
         "opening",
         "pause",
@@ -48,7 +52,9 @@ class Job(JobTasks):
         self.record = record  # with its spec as it is now
         self._submitted = record.spec
         self.changed: tuple[tuple[str, Any], ...] = ()  # options that are not as they were submitted, by fields
-        self.request = request_of(record.spec)
+        self.request = request_of(record.spec)  # what those ask for that may start next
+        self.grows = bool(record.spec.grow)
+        self.level = 0  # how many attempts of those took too much memory, where it grows by that
         self.subqueue = (-record.spec.priority, record.owner)  # of the ready queue
         self.cancel_grace = 0.0
         self.started_at = self.ended_at = 0.0
@@ -78,14 +84,59 @@ class Job(JobTasks):
         self.changed = tuple(sorted(kept.items()))
         self.record = replace(self.record, spec=with_changes(self._submitted, kept))
         self.subqueue = (-self.priority, self.record.owner)
+        self.grows = bool(self.record.spec.grow)
+        self.level = self.level if self.grows else 0
 
     @property
     def startable(self) -> int:
         """How many of its ready tasks may be given to workers now."""
-        ready, most = len(self.sets[TaskState.READY]), self.record.spec.max_running
+        ready, most = len(self._ready_next), self.record.spec.max_running
         if self.pause or most == NO_LIMIT:
             return 0 if self.pause else ready
         return max(0, min(ready, most - sum(map(self.count, HELD))))
+
+    @property
+    def _ready_next(self) -> IntervalSet:
+        """Of its ready tasks those that ask for what it asks for now."""
+        return self.tries.grown.among(self.ready, self.level) if self.grows else self.ready
+
+    def _take_ready(self, count: int) -> IntervalSet:
+        if not self.grows:
+            return super()._take_ready(count)
+        taken = IntervalSet(self._ready_next.take(count))
+        self.ready.difference_update(taken)
+        return taken
+
+    @property
+    def next_level(self) -> int:
+        """The lowest of its ready tasks; as it is, where there are none."""
+        return min((level for level, _ in self.tries.grown.parts(self.ready)), default=self.level)
+
+    def request_at(self, level: int) -> Request:
+        """What tasks ask for of which so many attempts took too much memory."""
+        return request_of(with_changes(self.record.spec, {"memory": self._memory_at(level)}))
+
+    def _memory_at(self, level: int) -> int:
+        return memory_after(self.record.spec.memory, self.record.spec.grow, level)
+
+    def asked_by(self, tasks: IntervalSet) -> Iterator[tuple[Request, IntervalSet]]:
+        """What these asked for that workers hold."""
+        if not self.grows:
+            yield self.request, tasks
+            return
+        for level, some in self.tries.grown.parts(tasks):
+            yield self.request_at(level), some
+
+    @property
+    def edition(self) -> object:
+        """Changes when what workers are told of it does."""
+        return self.changed, self.level
+
+    @property
+    def spec_for_workers(self) -> JobSpec:
+        """As its next attempts need it."""
+        spec = self.record.spec.without_lines()
+        return with_changes(spec, {"memory": self._memory_at(self.level)}) if self.level else spec
 
     @property
     def expects_run(self) -> bool:

@@ -109,7 +109,7 @@ class JobTasks:
 
     def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:
         """Moves the first ready tasks, at most `count`, to a worker. Returns them as (attempt, ranges)."""
-        taken = IntervalSet(self.ready.take(count))
+        taken = self._take_ready(count)
         self._note_change(taken)
         self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].update(taken)
         given: list[tuple[int, tuple[Range, ...]]] = []
@@ -117,6 +117,10 @@ class JobTasks:
             self._hold(worker_id, ended + 1).update(tasks)
             given.append((ended + 1, tuple(tasks.ranges())))
         return sorted(given)
+
+    def _take_ready(self, count: int) -> IntervalSet:
+        """The first of those that may start next."""
+        return IntervalSet(self.ready.take(count))
 
     def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
         """What the worker holds in that attempt, to be added to."""

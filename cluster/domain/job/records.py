@@ -80,6 +80,8 @@ class TaskSets:
     losses: tuple[tuple[int, Flat], ...] = ()  # (n, tasks of which n attempts were lost, and not forgiven)
     forgiven: tuple[tuple[int, Flat], ...] = ()  # (n, tasks of which n attempts count for nothing)
 
+    grown: tuple[tuple[int, Flat], ...] = ()  # (n, tasks of which n attempts took more memory than they asked for)
+
     def of(self, state: TaskState) -> Flat:
         """The tasks in a state of KEPT."""
         return next((flat for each, flat in self.states if each is state), ())

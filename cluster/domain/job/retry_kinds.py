@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_number, format_setting, parse_duration
-from cluster.domain.job.kinds import DURATION, Names, Several
+from cluster.domain.job.kinds import DURATION, Names, OptionKind, Several
 
 
 class _Pauses(Several):
@@ -41,4 +41,17 @@ class _Pauses(Several):
         return pauses
 
 
+class _Growth(OptionKind):
+    """How what a task asks for grows, as text."""
+
+    metavar = "mem=FACTORx[,max=SIZE]"
+
+    def parse(self, text: str) -> Any:
+        from cluster.domain.job.growth import parse_growth
+
+        parse_growth(text)
+        return text.replace(" ", "")
+
+
+GROWTH = _Growth()
 PAUSES, CAUSES = _Pauses(), Names("cause", "exit:75,oom,lost")

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from cluster.domain.job.growth import wrong_growth
 from cluster.domain.job.kinds import COUNT
 from cluster.domain.job.options import Scope, option
-from cluster.domain.job.retry_kinds import CAUSES, PAUSES
+from cluster.domain.job.retry_kinds import CAUSES, GROWTH, PAUSES
 from cluster.domain.job.retry_policy import DEFAULT_BACKOFF, wrong_backoff, wrong_causes
 
 MAX_RETRIES = 1_000_000  # of one task: as good as for ever
@@ -25,6 +26,13 @@ RETRY_ON = option(
     "Try again only what ended so, as in exit:75,oom,lost,signal,timeout (default: whatever failed).",
     default=(),
     check=wrong_causes,
+    **_OTHERS,
+)
+GROW = option(
+    GROWTH,
+    "After an attempt that took too much memory (oom) ask for more, as in mem=2x or mem=1.5x,max=64G.",
+    default="",
+    check=wrong_growth,
     **_OTHERS,
 )
 BACKOFF = option(

@@ -56,9 +56,14 @@ def wrong_backoff(backoff: tuple[float, ...]) -> str:
 def judge(reason: str, retries: int, causes: tuple[str, ...], failures: int, losses: int) -> Verdict:
     """What follows from an end for that reason, of a task that has failed and was lost so often, this time included.
     `causes`: those that are tried again; none: all failures."""
-    if not retries or (causes and not any(_is(cause, reason) for cause in causes)):
+    if not retries or (causes and not names(causes, reason)):
         return Verdict.OVER
     return Verdict.AGAIN if (losses if befell(reason) else failures) <= retries else Verdict.EXHAUSTED
+
+
+def names(causes: tuple[str, ...], reason: str) -> bool:
+    """Whether an end for that reason is one of these."""
+    return any(_is(cause, reason) for cause in causes)
 
 
 def befell(reason: str) -> bool:

@@ -17,6 +17,7 @@ from cluster.domain.job.dependency_options import AFTER, AFTER_ANY, AFTER_EACH, 
 from cluster.domain.job.exec_limits import check_lines, check_startable, words_of
 from cluster.domain.job.file_kinds import SCRIPT
 from cluster.domain.job.given_files import GIVEN_FILES
+from cluster.domain.job.growth import refuse_growth
 from cluster.domain.job.kinds import (
     CPUS,
     DURATION,
@@ -32,7 +33,7 @@ from cluster.domain.job.notice_options import NOTIFY, NOTIFY_CMD, NOTIFY_ON
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Option, Scope, Shown, option, options_of
 from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIORITY, TIME_REQUEST
-from cluster.domain.job.retry_options import BACKOFF, RETRIES, RETRY_ON
+from cluster.domain.job.retry_options import BACKOFF, GROW, RETRIES, RETRY_ON
 from cluster.domain.job.row_limits import check_rows
 from cluster.domain.job.rows import PREFIX
 from cluster.domain.job.sandbox import SANDBOX, check_in_sandbox
@@ -211,6 +212,7 @@ class JobSpec:
     )
     retries: int = RETRIES
     retry_on: tuple[str, ...] = RETRY_ON  # empty: whatever failed
+    grow: str = GROW
     backoff: tuple[float, ...] = BACKOFF  # seconds: the first pause, and the longest
     lost_after: float = option(
         DURATION,
@@ -346,6 +348,7 @@ def validate(spec: JobSpec) -> None:
         )
     if spec.spread and spec.pack:
         raise InvalidInput("--spread and --pack exclude each other: on as many workers as there are, or on as few?")
+    refuse_growth(spec.grow, spec.memory, spec.retries, spec.retry_on)
     if spec.sandbox:
         check_in_sandbox(spec.need, cwd=spec.cwd, script=spec.script, check_with=spec.check_with)
     if spec.every and spec.waits:

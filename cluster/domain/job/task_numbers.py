@@ -38,6 +38,16 @@ class TaskNumbers:
             (first for tasks in self._tasks.values() for first, _ in islice(tasks.within(start, stop), 1)), default=stop
         )
 
+    def among(self, tasks: IntervalSet, number: int) -> IntervalSet:
+        """Those of these tasks that have that number."""
+        if number:
+            there = self._tasks.get(number)
+            return there.intersection(tasks) if there else IntervalSet()
+        rest = tasks.copy()
+        for there in self._tasks.values():
+            rest.difference_update(there)
+        return rest
+
     def parts(self, tasks: IntervalSet) -> Iterator[tuple[int, IntervalSet]]:
         """These tasks by their numbers; those with 0 come last."""
         rest = tasks

@@ -8,12 +8,13 @@ from cluster.domain.job.chunks import parted
 from cluster.domain.job.records import TaskSets
 from cluster.domain.job.task_numbers import TaskNumbers
 
-KEPT = ("attempts", "losses", "forgiven")  # of TaskSets
+KEPT = ("attempts", "losses", "forgiven", "grown")  # of TaskSets
 
 
 class Tries:
     """attempts: the number of the last one that has ended, of tasks that have not succeeded. losses: how many of these
-    their program is not at fault for. forgiven: how many count for nothing."""
+    their program is not at fault for. forgiven: how many count for nothing. grown: how many took more memory than they
+    had asked for, of a job whose memory grows by that."""
 
     __slots__ = KEPT
 
@@ -23,6 +24,7 @@ class Tries:
         self.attempts = TaskNumbers(sets.attempts)
         self.losses = TaskNumbers(sets.losses)
         self.forgiven = TaskNumbers(sets.forgiven)
+        self.grown = TaskNumbers(sets.grown)
 
     def tally(self, index: int, attempt: int) -> tuple[int, int]:
         """How often the task has failed if that attempt of it did, and how often it was lost if that was."""

@@ -28,7 +28,7 @@ def place(state: State) -> None:
             given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             state.room -= len(ranges)
             state.promise(worker, job, ranges)
-        state.allocate(worker, job, share)
+        state.allocate(worker, job, share, job.request)
         job.assigned_at = state.now.mono
         state.touch(job)
         reserving.given(job, worker)
@@ -69,13 +69,13 @@ def ask_back_unstarted(state: State, worker: Worker, job: Job) -> None:
 
 
 def _send_assign(state: State, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
-    spec, ranges = job.record.spec, tuple(tasks.ranges())
+    ranges = tuple(tasks.ranges())
     known = worker.specs.get(job.number)
-    first = known is None or known.what != job.changed
+    first = known is None or known.what != job.edition
     attempts = Attempts(job.number, attempt, ranges)
-    sent_spec = spec.without_lines() if first else None
+    sent_spec = job.spec_for_workers if first else None
     if sent_spec is not None:
-        worker.specs.remember(job.number, sent_spec, job.changed)
+        worker.specs.remember(job.number, sent_spec, job.edition)
     job_id, owner = (job.record.id, job.record.owner) if first else ("", "")
     leash = leash_of(state.lost_after(job))
     state.send(worker, Assign(attempts, sent_spec, leash, job.lines_of(ranges), job_id, owner))

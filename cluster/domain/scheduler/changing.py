@@ -8,8 +8,10 @@ What a task asks for changes only while no worker has any: so all that one job h
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotPermitted
 from cluster.domain.job.changes import CLOCKS, OF_ATTEMPTS, START, Changes, from_now, with_changes
 from cluster.domain.job.clocks import clocks_of
+from cluster.domain.job.growth import refuse_growth
 from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request, request_of
+from cluster.domain.job.sandbox import check_in_sandbox
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import HELD, TaskState
 from cluster.domain.job.times import refuse_times, starts_at
@@ -47,7 +49,10 @@ def _refuse(job: Job, changes: Changes, event: JobsChanged, now: float) -> None:
     if changed.spread and changed.pack:
         raise InvalidInput(f"job {job.number}: --spread and --pack exclude each other: take one of them back first")
     held = sum(map(job.count, HELD))
-    if held and _is_other_work(job.request, request_of(changed)):
+    refuse_growth(changed.grow, changed.memory, changed.retries, changed.retry_on)
+    if changed.sandbox:
+        check_in_sandbox(changed.need)
+    if held and _is_other_work(job.record.spec, changed):
         have = f"workers have {held} task{'' if held == 1 else 's'} of job {job.number}"
         done = f"`cluster job pause {job.number}` lets no more start"
         raise Conflict(f"{have}, and what its tasks ask for changes only while they have none: {done}")
@@ -69,16 +74,16 @@ def _refuse_times(job: Job, changed: JobSpec, now: float) -> None:
         raise InvalidInput(f"job {job.number}: {error}") from None
 
 
-def _is_other_work(one: Request, other: Request) -> bool:
-    """Whether they differ in more than how long a task takes."""
-    return one._replace(limit=0.0) != other._replace(limit=0.0)
+def _is_other_work(one: JobSpec, other: JobSpec) -> bool:
+    """Whether their tasks ask for other things, but for the time that they take."""
+    return one.grow != other.grow or request_of(one)._replace(limit=0.0) != request_of(other)._replace(limit=0.0)
 
 
 def _change(state: State, dependencies: Dependencies, job: Job, changes: Changes) -> None:
     state.ready.drop(job)
     before = job.request
     job.change(changes)
-    if (request := request_of(job.record.spec)) != before:
+    if (request := job.request_at(job.level)) != before:
         ask_for(state, job, request)
     if any(field in changes for field in CLOCKS):
         _wind(state, job)

@@ -24,6 +24,7 @@ from cluster.domain.scheduler import (
     children,
     deadlines,
     draining,
+    growing,
     job_values,
     late_starts,
     max_fails,
@@ -103,9 +104,12 @@ class SchedulerCore(State):
             job = Job.restored(record, progress)
             self.adopt(job)
             job.due(IntervalSet([(0, record.spec.task_count)]))
+            if job.grows:
+                job.level = job.next_level
+                job.request = job.request_at(job.level)
             self.ready.note(job)
             for (worker_id, _), tasks in job.held.items():
-                self.allocate(self.workers[worker_id], job, len(tasks))
+                self.claim(self.workers[worker_id], job, tasks)
                 self.promise(self.workers[worker_id], job, tasks.ranges())
             deadlines.watch(self, job)
         for job in [job for job in self.unfinished() if job.count(TaskState.WAITING)]:
@@ -141,7 +145,9 @@ class SchedulerCore(State):
         if self.family.settled:
             children.settle(self)  # what those have called that have just given up
             self.timers.set(("tell",), now.mono)
+        growing.settle(self)
         assigning.place(self)
+        growing.settle(self)
         draining.note_drained(self)
         reordering.look_at(self)
         self._registering.forget_who_left()

@@ -31,6 +31,7 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _ended_means_ended(core, job)
         _waits_for_something(core, job)
         _nothing_waits_for_ever(core, job)
+        _asks_for_what_its_next_tasks_need(job)
         _no_schedule_has_come_too_far(core, job)
         _finishing_is_what_waits_for_children(core, job)
         assert bool(job.startable) == (job in core.ready), f"job {job.number}: wrongly in the ready queue, or not"
@@ -56,6 +57,12 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
     if not (core.takers.roomier or core.ready.fresh or core.queue_pause):  # else placing goes on in the next turn
         for number in numbers:
             _nothing_waits_that_would_fit(core, core.jobs[number])
+
+
+def _asks_for_what_its_next_tasks_need(job: Job) -> None:
+    if job.live and job.ready:
+        assert job.level == (job.next_level if job.grows else 0), f"job {job.number}: level {job.level} is not the next"
+        assert job.request == job.request_at(job.level), f"job {job.number}: asks for {job.request}, level {job.level}"
 
 
 def _waits_for_something(core: SchedulerCore, job: Job) -> None:
@@ -173,11 +180,11 @@ def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable
     taken: dict[str, int] = {}
     for number in numbers:
         job = core.jobs[number]
-        if job.is_held_by(worker.id) and (count := sum(len(tasks) for _, tasks in job.held_by(worker.id))):
-            allocated += count * job.request.millicpus
-            holds[number] = count
-            for name, amount in job.request.beside.amounts if job.request.beside else ():
-                taken[name] = taken.get(name, 0) + count * amount
+        for request, tasks in (each for _, held in job.held_by(worker.id) for each in job.asked_by(held)):
+            allocated += len(tasks) * request.millicpus
+            holds[number] = holds.get(number, 0) + len(tasks)
+            for name, amount in request.beside.amounts if request.beside else ():
+                taken[name] = taken.get(name, 0) + len(tasks) * amount
     assert worker.allocated == allocated, f"worker {worker.id}: {worker.allocated} allocated, holds {allocated}"
     assert not worker.exclusive or worker.held == 1, (
         f"worker {worker.id}: holds {worker.held}, of which one is exclusive"

@@ -113,6 +113,8 @@ class Reports:
         event, end = retrying.after_end(job, end, forgiven=forgiven)
         if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
+        if job.grows and end.reason == endings.OOM:
+            job.tries.grown.raise_by_one(IntervalSet([(end.index, end.index + 1)]))
         if end.started_at and end.ended_at:
             job.alike.note(end.ended_at - end.started_at)
         code = end.exit_code or endings.exit_code(end.reason)  # a worker that says none is of another version, or lies

@@ -180,9 +180,13 @@ class State:
                 self.timers.cancel(("queue", job.number))
         self.followers.note(job)
 
-    def allocate(self, worker: Worker, job: Job, tasks: int) -> None:
-        """The worker holds so many more tasks of the job (fewer, if negative)."""
-        request = job.request
+    def claim(self, worker: Worker, job: Job, tasks: IntervalSet) -> None:
+        """The worker holds these of the job."""
+        for request, some in job.asked_by(tasks):
+            self.allocate(worker, job, len(some), request)
+
+    def allocate(self, worker: Worker, job: Job, tasks: int, request: Request) -> None:
+        """The worker holds so many more tasks of the job that asked for that (fewer, if negative)."""
         worker.allocated += tasks * request.millicpus
         if request.beside is not None:
             worker.take(request.beside, tasks)
@@ -207,9 +211,11 @@ class State:
     def release(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
         """Takes from the worker what it holds of `tasks`; see Job.release. Frees its cpus, and ends the job with its
         last task."""
+        claims = list(job.asked_by(tasks)) if job.grows else []  # as long as that is known
         moved = job.release(worker.id, attempt, tasks, event)
         if moved:
-            self.allocate(worker, job, -len(moved))
+            for request, claimed in claims or ((job.request, moved),):
+                self.allocate(worker, job, -len(claimed.intersection(moved)), request)
             for asked in (worker.recalled, worker.stopped):
                 if some := asked.get(job.number):
                     some.difference_update(moved)

@@ -63,6 +63,7 @@ class TaskView:
     line: bytes | None = None  # None: its job has no lines
     end: TaskEnd | None = None
     last_words: LastWords | None = None  # looked for only where it is the one task that is shown, and failed
+    grown: int = 0  # how many of its attempts took too much memory, where it grows by that
     attempts: tuple["TaskView", ...] = ()  # where they are asked for: its attempts, in order
     next_try_at: float = 0.0  # Unix seconds at which it is tried again; 0: it is not, or not known when
 

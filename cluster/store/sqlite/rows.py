@@ -101,7 +101,7 @@ def _held(h: JobHeld) -> Iterator[tuple[str, Row]]:
 
 def _sets(of: TaskSets) -> Row:
     """SET_COLUMNS."""
-    numbers = (pack_numbered(of.losses), pack_numbered(of.forgiven))
+    numbers = (pack_numbered(of.losses), pack_numbered(of.forgiven), pack_numbered(of.grown))
     return pack_numbered(of.states), pack_held(of.held), pack_numbered(of.attempts), pack_set(of.cancelling), *numbers
 
 
@@ -206,9 +206,9 @@ def chunk_from_row(row: Row) -> JobChunk:
 
 def _sets_from_row(row: Sequence[bytes]) -> TaskSets:
     """SET_COLUMNS."""
-    states, held, attempts, cancelling, losses, forgiven = row
+    states, held, attempts, cancelling, losses, forgiven, grown = row
     of_states = tuple((TaskState(number), flat) for number, flat in unpack_numbered(states))
-    numbers = (unpack_numbered(losses), unpack_numbered(forgiven))
+    numbers = (unpack_numbered(losses), unpack_numbered(forgiven), unpack_numbered(grown))
     return TaskSets(of_states, unpack_held(held), unpack_numbered(attempts), unpack_set(cancelling), *numbers)
 
 

@@ -270,6 +270,11 @@ MIGRATIONS = (
     ALTER TABLE job_progress ADD COLUMN changed TEXT NOT NULL DEFAULT '';
     UPDATE job_progress SET changed = '[["priority", ' || priority || ']]' WHERE priority IS NOT NULL;
     """,
+    """
+    -- How many attempts of tasks took more memory than they had asked for.
+    ALTER TABLE job_progress ADD COLUMN grown BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE job_chunks ADD COLUMN grown BLOB NOT NULL DEFAULT x'';
+    """,
 )
 
 
@@ -299,7 +304,7 @@ END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
 PUT_ENV = upsert("job_env", "job", "env", keys=1)
 PUT_LINES = upsert("job_lines", "job", "lines", keys=1)
 
-SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven")
+SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven", "grown")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
