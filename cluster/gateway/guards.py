@@ -62,8 +62,10 @@ def host_of(header: str) -> str:
 def _check_site(request: Request) -> None:
     """A browser shows its user's credentials to whoever makes it ask, and says who that is."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    if (site is not None and site not in _OWN_SITE) or (origin is not None and origin.lower() != own.lower()):
+    own = {f"{request.url.scheme}://{request.headers.get('host', '')}".lower()}
+    if site == "same-origin":  # a proxy before us may have ended the TLS that the browser knows of
+        own.add(f"https://{request.headers.get('host', '')}".lower())
+    if (site is not None and site not in _OWN_SITE) or (origin is not None and origin.lower() not in own):
         raise Problem(CROSS_SITE, f"a page of another site ({(origin or site or '')[:100]}) made this request")
 
 

@@ -15,7 +15,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.gateway.app import App
 from tests.integration.schedulers import Cluster, in_cluster
 
-HOST = "gate.example"
+HOST, SCHEME = "gate.example", "https"
 JSON: Mapping[str, Any] = {"content-type": "application/json"}
 
 
@@ -68,7 +68,7 @@ class Gateway:
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
             "method": verb,
-            "scheme": "https",
+            "scheme": SCHEME,
             "path": path,
             "raw_path": path.encode(),
             "root_path": "",

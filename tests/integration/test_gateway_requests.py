@@ -13,6 +13,7 @@ from cluster.domain.job.records import SmallOutput
 from cluster.domain.session.messages import Assign
 from cluster.gateway import bodies
 from cluster.gateway.bodies import most_of
+from tests.integration import gateways
 from tests.integration.gateways import JSON, Answer, Gateway, in_gateway
 
 
@@ -91,7 +92,7 @@ def test_bodies_have_a_limit_each_and_all_together(tmp_path: Path, monkeypatch: 
     in_gateway(tmp_path, body)
 
 
-def test_who_may_not_ask_is_told_before_anything_else(tmp_path: Path) -> None:
+def test_who_may_not_ask_is_told_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(gateway: Gateway) -> None:
         for host in ("evil.example", "", "gate.example.evil", "localhost"):
             problem(await gateway.ask("GET", "/healthz", host=host), 421, "wrong-host")
@@ -109,6 +110,11 @@ def test_who_may_not_ask_is_told_before_anything_else(tmp_path: Path) -> None:
         own: list[dict[str, Any]] = [{"sec_fetch_site": "same-origin"}, {"sec_fetch_site": "none"}]
         for headers in [*own, {"origin": "https://gate.example"}]:
             assert (await gateway.ask("GET", "/v1/jobs", **headers)).status == 200, headers
+        behind: dict[str, Any] = {"origin": "https://gate.example", "sec_fetch_site": "same-origin"}
+        monkeypatch.setattr(gateways, "SCHEME", "http")  # as a proxy that has ended TLS passes it on
+        assert (await gateway.ask("GET", "/v1/jobs", **behind)).status == 200
+        for headers in ({**behind, "sec_fetch_site": None}, {**behind, "origin": "https://evil.example"}):
+            problem(await gateway.ask("GET", "/v1/jobs", **headers), 403, "cross-site")
         for query in (f"token={gateway.token}", f"x={gateway.token}", "access_token=1", "API_KEY=1"):
             said = problem(await gateway.ask("GET", f"/v1/jobs?{query}"), 400, "invalid")
             assert "a token in a URL" in said["detail"]
