@@ -9,6 +9,7 @@ from urllib.parse import quote_plus, urlencode
 
 import pytest
 
+from tests.acceptance.browser import browser, needs_browser
 from tests.acceptance.command import Command, Done
 from tests.acceptance.daemons import Daemons, free_port
 from tests.acceptance.door import Door
@@ -213,3 +214,38 @@ def test_the_page_runs_code_and_is_complete_in_itself(door: CodeDoor) -> None:  
     body = urlencode({"code": "print('a+b', '%41')"})  # as URLSearchParams of a browser writes it
     sent = ("-H", f"Origin: {door.url}", "-H", "Sec-Fetch-Site: same-origin", "-d", body)
     assert door.ask(*sent) == Done(200, b"a+b %41\n", "")
+
+
+@needs_browser
+def test_a_browser_runs_code_on_the_page(door: CodeDoor) -> None:  # S4.10
+    """As people do: they type code and a token, press the button, and read."""
+    run = """new Promise(done => {
+        const at = id => document.getElementById(id);
+        at("code").value = CODE; at("token").value = TOKEN;
+        new MutationObserver(() => {
+            if (at("run").textContent == "Run") done(["status", "output", "problem"].map(id => at(id).textContent));
+        }).observe(at("run"), {childList: true});
+        at("run").click();
+    })"""
+    with browser() as page:
+        page.open(door.url)
+
+        def typed(code: str, token: str = door.token) -> list[str]:
+            told: list[str] = page.run(run.replace("CODE", json.dumps(code)).replace("TOKEN", json.dumps(token)))
+            return told
+
+        status, output, problem = typed("print('a+b', '%41 €')")
+        assert re.fullmatch(r"Job \d+, 200, \d+ ms", status)
+        assert (output, problem) == ("a+b %41 €\n", "")
+        status, output, problem = typed("<b>1/0")
+        assert re.fullmatch(r"Job \d+, 422, \d+ ms", status)
+        assert (output, problem.startswith("SyntaxError: ")) == ("", True)
+        assert page.run("document.querySelector('#problem').children.length") == 0
+        assert page.complaints[1:] == []  # of the network: 422
+        assert typed("1", "H1.no.token")[0].startswith("401, ")
+        stored = "JSON.stringify([localStorage.length, sessionStorage.length, document.cookie, location.search])"
+        assert page.run(stored) == '[0,0,"",""]'
+        evaded = "new Promise(d => { const s = document.createElement('script'); s.textContent = 'window.bad = 1';"
+        assert page.run(evaded + "document.body.append(s); d(window.bad === undefined) })"), (
+            "no other script runs there"
+        )
