@@ -238,19 +238,21 @@ def test_the_connection_of_an_earlier_certificate_is_closed_after_its_last_call(
         credentials = cluster.credentials(IdentityKind.GATEWAY, gateway.gateway_id)
         calls = CallsForOthers(cluster.service.address, credentials)
         first = calls._present.channel
-        answers = calls.several(following, following.request(follow=True), shown)
-        await anext(answers)
-        calls.use(credentials)
-        await calls.one(listing, listing.request(), shown)
-        assert first.get_state() is grpc.ChannelConnectivity.READY, "somebody still follows by it"
-        second = calls._present.channel
-        await answers.aclose()
-        calls.use(credentials)
-        await calls.one(listing, listing.request(), shown)
-        for channel in (first, second):
-            assert channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
-        assert not calls._former
-        await calls.close()
+        try:
+            answers = calls.several(following, following.request(follow=True), shown)
+            await anext(answers)
+            calls.use(credentials)
+            await calls.one(listing, listing.request(), shown)
+            assert first.get_state() is grpc.ChannelConnectivity.READY, "somebody still follows by it"
+            second = calls._present.channel
+            await answers.aclose()
+            calls.use(credentials)
+            await calls.one(listing, listing.request(), shown)
+            for channel in (first, second):
+                assert channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
+            assert not calls._former
+        finally:
+            await calls.close()
 
     in_gateway(tmp_path, body)
 

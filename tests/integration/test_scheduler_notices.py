@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.base.errors import InvalidInput, NotPermitted
+from cluster.domain.base.errors import InvalidInput, NotPermitted, Unreachable
 from cluster.domain.session.messages import Assign
 from cluster.scheduler.notices import notifier, sending
 from cluster.scheduler.notices.sending import SendingFailed, run_command
@@ -154,6 +154,32 @@ def test_a_receiver_that_never_answers_delays_nobody(tmp_path: Path) -> None:
             await worker.finish(await worker.hear(Assign))
             assert [notice["job"] for *_, notice in await there.hear(1)] == [6]
             assert len(hangs.got) == notifier.AT_ONCE
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_disk_that_does_not_answer_for_a_while_ends_no_notices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended them until the next start, without a word."""
+    asked, read_events = 0, notifier.read_events
+
+    async def hanging(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked % 2:
+            raise Unreachable("the disk of the scheduler's database has not answered for 30 s")
+        return await read_events(*arguments)
+
+    monkeypatch.setattr(notifier, "ASKED_AGAIN", 0.0)
+    monkeypatch.setattr(notifier, "read_events", hanging)
+
+    async def body(cluster: Cluster) -> None:
+        async with receiver() as there:
+            user, worker = await allow(cluster, there.url)
+            await user.submit(notify=there.url)
+            await worker.finish(await worker.hear(Assign))
+            await done(cluster, (await there.hear(1))[0][2]["sequence"])
 
     in_cluster(tmp_path, body)
 

@@ -9,7 +9,10 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+from cluster.domain.base.errors import Unreachable
 from cluster.domain.job.notice_options import COMMAND
 from cluster.domain.scheduler.event_records import EventRecord, NoticesDone, as_told
 from cluster.scheduler.driver import Driver
@@ -19,11 +22,14 @@ from cluster.scheduler.notices.targets import NoticeTargets, receiver_of
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MOST_TRIES = 12
 LONGEST = 3600.0  # seconds after the end from when on nothing is tried again
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds before it is tried again; each is twice the last
 MOST_WAITING = 1000  # notices of one receiver; more are given up
 AT_ONCE = 2  # of one receiver
+ASKED_AGAIN = 5.0  # seconds after the disk has not answered
 SAVED_AFTER = 1000  # events without a notice
 
 
@@ -39,13 +45,13 @@ class Notifier:
         self._is_saving = False
 
     async def run(self) -> None:
-        """Goes on until it is cancelled."""
-        self._read = self._saved = await self._driver.fetch(lambda store: store.notices_done())
+        """Goes on until it is cancelled, or nothing can be asked any more: then it raises Unreachable."""
+        self._read = self._saved = await self._asked(lambda: self._driver.fetch(lambda store: store.notices_done()))
         try:
             with self._driver.event_feed.listening() as wake:
                 while True:
                     wake.clear()
-                    read = await read_events(self._driver, self._read, None)
+                    read = await self._asked(lambda: read_events(self._driver, self._read, None))
                     for event in read.events:
                         self._begin(event)
                     self._read = read.position
@@ -55,6 +61,16 @@ class Notifier:
         finally:
             for task in self._tasks:
                 task.cancel()
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What the disk answers, which may not do so for a while."""
+        while True:
+            try:
+                return await ask()
+            except Unreachable as error:
+                self._driver.check()
+                logger.warning("nobody is told of ends just now: %s", error)
+                await asyncio.sleep(ASKED_AGAIN)
 
     def _begin(self, event: EventRecord) -> None:
         for target in event.notify:
