@@ -178,6 +178,10 @@ def test_a_scheduler_that_answers_no_heartbeat_for_a_whole_lease_is_hung_up_on()
 # -- commands
 
 
+def test_whose_a_job_is_goes_with_its_template() -> None:
+    assert Bench().opened().down(replace(assign(2, 4), owner="ada"))[0] == Define(0, 5, ID, SPEC, 30.0, "ada")
+
+
 def test_an_assign_goes_straight_into_the_backlog_with_the_numbers_of_the_tasks() -> None:
     bench = Bench().opened()
     start = Start(0, (StartItem(key(2), 5), StartItem(key(3), 7)))

@@ -18,8 +18,10 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import DEFAULT_MAX_OUTPUT, JobSpec
 from cluster.domain.session.messages import Report, Welcome
 from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.held_attempts import HeldAttempts
 from cluster.domain.worker.messages import (
     AckJournal,
+    Define,
     OpenSession,
     SendReport,
     SessionEnded,
@@ -30,6 +32,7 @@ from cluster.worker import launcher_keeper, scheduler_link
 from cluster.worker import templates as templates_module
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
+from cluster.worker.launcher_link import LauncherLink
 from cluster.worker.output import files as outputs_module
 from cluster.worker.output import inotify as watch
 from cluster.worker.output import lanes as lanes_module
@@ -728,3 +731,16 @@ def test_that_no_launcher_can_be_started_is_said_once_and_not_at_each_try(
     assert [text for text in said if "no job can be started" in text] == [
         f"no job can be started: no {what} is left; trying again until it works" for what in ("process", "memory")
     ]
+
+
+def test_whose_a_job_is_is_known_of_those_that_were_assigned(tmp_path: Path) -> None:
+    """So that calls of one user's jobs can be told from those of another's."""
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    link = LauncherLink(AsyncMock(), Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), outputs)
+    link.adopt(Mock())
+    for job, owner in ((5, "ada"), (6, "bob")):
+        link.perform(Define(job, job, "id", JobSpec(argv=("true",)), 45.0, owner), HeldAttempts())
+    assert [link.owner_of(job) for job in (5, 6, 7)] == ["ada", "bob", "the owner of job 7"]
+    link.perform(Define(5, 8, "id", JobSpec(argv=("true",)), 45.0, "eve"), HeldAttempts())
+    assert [link.owner_of(job) for job in (5, 8)] == ["the owner of job 5", "eve"], "nothing of 5 is here any more"
+    outputs.close()
