@@ -15,6 +15,7 @@ import pytest
 
 from cluster.domain.base.errors import InvalidInput, NotPermitted, Unreachable
 from cluster.domain.session.messages import Assign
+from cluster.scheduler.event_reading import read_events
 from cluster.scheduler.notices import notifier, sending
 from cluster.scheduler.notices.sending import SendingFailed, run_command
 from cluster.scheduler.notices.targets import NoticeTargets
@@ -162,7 +163,7 @@ def test_a_disk_that_does_not_answer_for_a_while_ends_no_notices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ended them until the next start, without a word."""
-    asked, read_events = 0, notifier.read_events
+    asked = 0
 
     async def hanging(*arguments: Any) -> Any:
         nonlocal asked
