@@ -49,7 +49,7 @@ def fill(env: Mapping[str, str], count: int, *, ended: bool) -> None:
 def saves(number: int, *, ended: bool) -> Iterator[Saved]:
     yield JobRecord(number, id_of(number), "admin", SPEC, 1_700_000_000.0 + number)
     for save in PATTERN[ended]:
-        yield replace(save, number=number)
+        yield save._replace(number=number) if isinstance(save, JobProgress) else replace(save, number=number)
 
 
 def _pattern(*, ended: bool) -> list[JobProgress | JobEnded]:

@@ -171,13 +171,13 @@ def test_what_workers_hold_of_a_job_is_loaded_with_it_where_it_is_kept_apart(ope
     plain = JobProgress(1, chunked=chunked)
     store.commit([job(1), plain, *held, job(2), progress(2)])
     sets = TaskSets(held=(Held("v", 1, (1, 2)), Held("w", 1, (2, 3)), Held("w", 2, (0, 1))))
-    whole = replace(plain, sets=sets, held_apart=True)
+    whole = plain._replace(sets=sets, held_apart=True)
     assert store.progress_of([1, 2]) == [whole, progress(2)]
     assert open_store().load().jobs == [(job(1), whole), (job(2), progress(2))]
     store = open_store()
     store.load()
     store.commit([JobHeld(1, "w", 1, ()), JobHeld(1, "v", 1, ()), JobHeld(1, "v", 1, (7, 8)), JobHeld(1, "w", 2, ())])
-    assert store.progress_of([1]) == [replace(whole, sets=TaskSets(held=(Held("v", 1, (7, 8)),)))]
+    assert store.progress_of([1]) == [whole._replace(sets=TaskSets(held=(Held("v", 1, (7, 8)),)))]
     store.commit([JobHeld(1, "v", 1, (8, 9)), JobHeld(1, "v", 1, ())])
     assert store.progress_of([1]) == [plain]
 

@@ -286,7 +286,7 @@ def test_a_store_opens_on_a_full_disk_and_is_its_owners_once_there_is_room(
             store.commit([])
         assert store.progress_of([1]) == [PROGRESS]
         disk.free()
-        store.commit([JobRecord(2, "id-2", "ann", JOB.spec, 2.0), replace(PROGRESS, number=2)])
+        store.commit([JobRecord(2, "id-2", "ann", JOB.spec, 2.0), PROGRESS._replace(number=2)])
         assert store.claimed
         reader = threading.Thread(target=lambda: store.progress_of([1]), daemon=True)
         with store._alone(), _transaction(store._writer):
@@ -328,7 +328,7 @@ def test_a_store_that_could_not_be_claimed_is_not_once_somebody_else_has_written
         if theirs == "another epoch":
             SqliteStore(disk.path / "cluster.db", CLUSTER).load()
         else:
-            first.commit([replace(PROGRESS, exit_code=3)])
+            first.commit([PROGRESS._replace(exit_code=3)])
         with pytest.raises(StoreFailed, match="another scheduler has taken over"):
             second.commit([])
         assert not second.claimed

@@ -15,6 +15,7 @@ from itertools import compress, islice
 from operator import gt, lt
 from typing import NamedTuple
 
+_NONE: list[int] = []  # never changed
 _FEW = 16  # ranges that are added or removed one by one, which is quicker then than merging
 _SEARCH = 16  # ranges that are merged in the time in which one is looked up
 
@@ -36,8 +37,7 @@ class IntervalSet:
     __slots__ = ("_size", "_starts", "_stops")
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
-        self._starts: list[int] = []
-        self._stops: list[int] = []
+        self._starts = self._stops = _NONE  # of the sets of a job most are empty
         self._size = 0
         if ranges:
             self.update(ranges)
@@ -96,14 +96,12 @@ class IntervalSet:
         if start >= stop:
             return
         if not self._starts:
-            self._starts.append(start)
-            self._stops.append(stop)
-            self._size = stop - start
+            self._starts, self._stops, self._size = [start], [stop], stop - start
             return
         lo = bisect_left(self._stops, start)  # first range that touches or follows
         hi = bisect_right(self._starts, stop)  # one past the last that touches
         if lo < hi:
-            self._size -= sum(self._stops[i] - self._starts[i] for i in range(lo, hi))
+            self._size -= self._size_of(lo, hi)
             start = min(start, self._starts[lo])
             stop = max(stop, self._stops[hi - 1])
         self._starts[lo:hi] = [start]
@@ -118,13 +116,15 @@ class IntervalSet:
         hi = bisect_left(self._starts, stop)  # one past the last with members below stop
         if lo >= hi:
             return
-        left = (self._starts[lo], start) if self._starts[lo] < start else None
-        right = (stop, self._stops[hi - 1]) if stop < self._stops[hi - 1] else None
-        kept = [piece for piece in (left, right) if piece]
-        self._size -= sum(self._stops[i] - self._starts[i] for i in range(lo, hi))
-        self._starts[lo:hi] = [piece[0] for piece in kept]
-        self._stops[lo:hi] = [piece[1] for piece in kept]
-        self._size += sum(piece[1] - piece[0] for piece in kept)
+        self._size -= self._size_of(lo, hi)
+        starts, stops = [], []
+        if self._starts[lo] < start:
+            starts, stops = [self._starts[lo]], [start]
+        if stop < self._stops[hi - 1]:
+            starts.append(stop)
+            stops.append(self._stops[hi - 1])
+        self._starts[lo:hi], self._stops[lo:hi] = starts, stops
+        self._size += sum(stops) - sum(starts)
 
     def overlap(self, start: int, stop: int) -> list[Range]:
         """The parts of start … stop-1 that are members, in ascending order."""
@@ -176,7 +176,7 @@ class IntervalSet:
     def _cut_before(self, member: int) -> None:
         """Removes all members below this one."""
         whole = bisect_right(self._stops, member)
-        gone = sum(self._stops[:whole]) - sum(self._starts[:whole])
+        gone = self._size_of(0, whole)
         del self._starts[:whole], self._stops[:whole]
         if self._starts and self._starts[0] < member:
             gone += member - self._starts[0]
@@ -186,6 +186,9 @@ class IntervalSet:
     def update(self, ranges: "Iterable[tuple[int, int]] | IntervalSet") -> None:
         """Adds them all; in any order, and they may overlap."""
         starts, stops = _lists(ranges)
+        if not self._starts and isinstance(ranges, IntervalSet):
+            self._starts, self._stops, self._size = starts[:], stops[:], ranges._size
+            return
         if len(starts) > _FEW:
             self._unite(starts, stops)
             return
@@ -228,6 +231,8 @@ class IntervalSet:
 
     def _unite(self, starts: list[int], stops: list[int]) -> None:
         """Adds these ranges, none of them empty."""
+        if not self._starts:
+            self._starts, self._stops = [], []
         lo, hi = bisect_left(self._stops, min(starts)), bisect_right(self._starts, max(stops))
         begins, ends = sorted(self._starts[lo:hi] + starts), sorted(self._stops[lo:hi] + stops)
         apart = list(map(gt, islice(begins, 1, None), ends))
@@ -245,11 +250,19 @@ class IntervalSet:
 
     def _splice(self, lo: int, hi: int, starts: list[int], stops: list[int]) -> None:
         """Puts these ranges in the place of those from `lo` to `hi`-1."""
-        self._size += sum(self._starts[lo:hi]) - sum(self._stops[lo:hi]) + sum(stops) - sum(starts)
+        self._size += sum(stops) - sum(starts) - self._size_of(lo, hi)
         self._starts[lo:hi], self._stops[lo:hi] = starts, stops
+
+    def _size_of(self, lo: int, hi: int) -> int:
+        """The number of members in the ranges from `lo` to `hi`-1."""
+        if hi - lo == 1:  # nearly always
+            return self._stops[lo] - self._starts[lo]
+        return sum(self._stops[lo:hi]) - sum(self._starts[lo:hi])
 
     def flat(self) -> list[int]:
         """[start, stop, start, stop, …]: the form in which sets are stored."""
+        if len(self._starts) <= 1:
+            return self._starts + self._stops
         bounds = [0] * (2 * len(self._starts))
         bounds[::2], bounds[1::2] = self._starts, self._stops
         return bounds

@@ -7,7 +7,6 @@ those chunks that have changed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from cluster.domain.base.intervals import IntervalSet
@@ -54,7 +53,8 @@ def joined(progress: JobProgress, chunks: Sequence[JobChunk], held: Sequence[Hel
     """The record of a job as if it had been saved whole. `chunks` are all of its chunks, ascending; `held` is what
     workers hold, where that was saved apart."""
     sets = _joined([chunk.sets for chunk in chunks]) if progress.chunked else progress.sets
-    return replace(progress, sets=replace(sets, held=tuple(held)) if held else sets, held_apart=bool(held))
+    sets = sets._replace(held=tuple(held)) if held else sets
+    return progress._replace(sets=sets, held_apart=bool(held))
 
 
 def _joined(parts: Sequence[TaskSets]) -> TaskSets:

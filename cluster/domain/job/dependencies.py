@@ -6,7 +6,7 @@ for jobs that were there before it, or come with it (`cluster.domain.job.workflo
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from enum import Enum
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from cluster.domain.job.states import ENDED, TaskState
 MAX_NUMBER = 10**9  # of a job; more than there ever are
 
 
-class DependencyKind(Enum):
+class DependencyKind(StrEnum):
     """The fields of JobSpec that name jobs to wait for."""
 
     SUCCESS = "after"
@@ -30,8 +30,9 @@ class DependencyKind(Enum):
 
     def is_met_by(self, outcome: TaskState) -> bool:
         """Whether a job that has ended so is what was waited for. Not asked of EACH, which waits for tasks."""
-        succeeded = outcome is TaskState.SUCCEEDED
-        return {DependencyKind.SUCCESS: succeeded, DependencyKind.FAILURE: not succeeded}.get(self, True)
+        if self is DependencyKind.END:
+            return True
+        return (outcome is TaskState.SUCCEEDED) is (self is DependencyKind.SUCCESS)
 
     def said(self, job: int, had: str = "must") -> str:
         """What is waited for, for people; `had to`, once that can't happen any more."""
@@ -58,8 +59,8 @@ def dependencies_of(spec: JobSpec) -> Iterator[Dependency]:
 
 def references_of(spec: JobSpec) -> Iterator[str]:
     """The jobs that it waits for, as it names them."""
-    for kind in DependencyKind:
-        yield from getattr(spec, kind.value)
+    for _, field in _FIELDS:
+        yield from getattr(spec, field)
 
 
 def check_reference(text: str) -> None:
@@ -90,7 +91,7 @@ def with_references(spec: JobSpec, mean: Callable[[str], str]) -> JobSpec:
         for _, field in _FIELDS
         if (texts := getattr(spec, field))
     }
-    return with_fields(spec, fields)
+    return with_fields(spec, {**fields, "_given": spec.given})  # the same options
 
 
 def with_fields(spec: JobSpec, fields: Mapping[str, Any]) -> JobSpec:
@@ -99,7 +100,7 @@ def with_fields(spec: JobSpec, fields: Mapping[str, Any]) -> JobSpec:
     other, put = object.__new__(JobSpec), object.__setattr__
     for name, value in zip(JobSpec.__slots__, _all_slots(spec), strict=True):
         put(other, name, value)
-    for name, value in {**fields, "_given": None}.items():
+    for name, value in {"_given": None, **fields}.items():
         put(other, name, value)
     return other
 

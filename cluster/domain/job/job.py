@@ -187,7 +187,7 @@ class Job(JobTasks):
         if self.clocks is None:
             return None
         if self.overdue:
-            self._expire(IntervalSet([(0, self.record.spec.task_count)]), endings.DEADLINE)
+            self._expire(IntervalSet([(0, self.size)]), endings.DEADLINE)
         ready = IntervalSet() if self.pause else self.ready  # afterwards the queue clock begins anew
         over = self.clocks.waited_too_long(ready, self.sets[TaskState.ASSIGNED], now)
         self._expire(over, endings.QUEUE_TIMEOUT)
@@ -202,9 +202,9 @@ class Job(JobTasks):
         held = self._held_apart()
         last = [JobEnded(self.number, self.outcome, self.opening)] if self.ended_at else []
         if self._changed is None:
-            if not worth_it(self.record.spec.task_count, lambda: self.pieces):
+            if not worth_it(self.size, lambda: self.pieces):
                 return [self.progress(), *held, *last]
-            self._changed = chunks_of(IntervalSet([(0, self.record.spec.task_count)]))
+            self._changed = chunks_of(IntervalSet([(0, self.size)]))
         changed, self._changed = self._changed, set()
         return [self.progress(chunked=True), *self._chunks(changed), *held, *last]
 

@@ -10,8 +10,8 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.chunks import chunks_of, parted
 from cluster.domain.job.records import Held, JobChunk, JobHeld, TaskSets
 from cluster.domain.job.states import (
-    BY_JOB_RANK,
     ENDED,
+    ENDED_BY_JOB_RANK,
     HELD,
     KEPT,
     LIVE,
@@ -42,11 +42,13 @@ class JobTasks:
         "held",
         "number",
         "sets",
+        "size",
         "tries",
     )
 
     def __init__(self, number: int, count: int, first: TaskState) -> None:
         self.number = number
+        self.size = count  # how many tasks there are
         self.sets = {state: IntervalSet() for state in _STATES}
         self.sets[first].add(0, count)
         self.held: dict[Holder, IntervalSet] = {}
@@ -75,7 +77,7 @@ class JobTasks:
     @property
     def outcome(self) -> TaskState:
         """What it has ended as, once none of its tasks is live: the worst end."""
-        return next((state for state in BY_JOB_RANK if self.sets[state]), TaskState.SUCCEEDED)
+        return next((state for state in ENDED_BY_JOB_RANK if self.sets[state]), TaskState.SUCCEEDED)
 
     @property
     def pieces(self) -> int:
@@ -224,9 +226,10 @@ class JobTasks:
         """Moves held tasks, some of which may be running and some only assigned."""
         moved = 0
         for state in HELD:
-            ours = self.sets[state].intersection(tasks)
-            self._move(state, event, ours)
-            moved += len(ours)
+            if moved < len(tasks):
+                ours = self.sets[state].intersection(tasks)
+                self._move(state, event, ours)
+                moved += len(ours)
         if moved != len(tasks):
             raise IllegalTransition(TaskState.ASSIGNED, event, f"job {self.number}, {tasks}, only {moved} held")
 
@@ -277,8 +280,8 @@ class JobTasks:
 
     def _sets_as_kept(self) -> TaskSets:
         return TaskSets(
-            states=tuple((state, tuple(tasks.flat())) for state in KEPT if (tasks := self.sets[state])),
-            held=tuple(Held(*holder, tuple(tasks.flat())) for holder, tasks in sorted(self._held_within.items())),
+            tuple([(state, tuple(tasks.flat())) for state in KEPT if (tasks := self.sets[state])]),
+            tuple([Held(*holder, tuple(tasks.flat())) for holder, tasks in sorted(self._held_within.items())]),
             cancelling=tuple(self.cancelling.flat()),
             **self.tries.sets(),
         )

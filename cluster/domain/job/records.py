@@ -69,8 +69,7 @@ class Held(NamedTuple):
     flat: Flat
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSets:
+class TaskSets(NamedTuple):
     """What changes about the tasks of a job: of all of them, or of those in one chunk. No pair has an empty set."""
 
     states: tuple[tuple[TaskState, Flat], ...] = ()  # those of states.KEPT, by their numbers
@@ -87,8 +86,7 @@ class TaskSets:
         return next((flat for each, flat in self.states if each is state), ())
 
 
-@dataclass(frozen=True, slots=True)
-class JobProgress:
+class JobProgress(NamedTuple):
     """What changes about a job. Persisted as one record, rewritten by each commit that touches the job; of a `chunked`
     job the sets are empty and persisted as JobChunks."""
 

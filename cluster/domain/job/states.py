@@ -94,6 +94,7 @@ LIVE = tuple(state for state in COUNTED if not TRAITS[state].ended)
 # What no worker holds, and whose last attempt is still to come.
 UNASSIGNED = tuple(state for state in LIVE if state not in HELD and state is not _S.FINISHING)
 BY_JOB_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].job_rank))
+ENDED_BY_JOB_RANK = tuple(state for state in BY_JOB_RANK if TRAITS[state].ended)
 BY_LIST_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].list_rank))
 
 TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {

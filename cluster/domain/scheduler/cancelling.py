@@ -23,7 +23,7 @@ def _cancel(state: State, target: Target, event: CancelRequested) -> int:
     job = state.jobs.get(target.job)
     if job is None or not job.live:
         return 0
-    everything = [(0, job.record.spec.task_count)]
+    everything = [(0, job.size)]
     wanted = IntervalSet(everything if target.ranges is None else target.ranges)
     children.give_up(state, job, wanted, endings.CANCELLED)
     ended = job.cancel_unassigned(wanted)

@@ -48,12 +48,12 @@ def due(state: State, job: Job) -> None:
 
 def _expire(state: State, job: Job) -> None:
     """Ends what no worker has."""
-    children.give_up(state, job, IntervalSet([(0, job.record.spec.task_count)]), endings.DEADLINE)
+    children.give_up(state, job, IntervalSet([(0, job.size)]), endings.DEADLINE)
     state.touch(job)
 
 
 def stop(state: State, job: Job, workers: Iterable[Worker]) -> None:
     """Tells these workers to stop what they hold of a job whose deadline is over, but for what a user has cancelled."""
-    tasks = job.held_among(IntervalSet([(0, job.record.spec.task_count)]))
+    tasks = job.held_among(IntervalSet([(0, job.size)]))
     tasks.difference_update(job.cancelling)
     send_stops(state, job, tasks, workers, job.record.spec.grace)

@@ -19,6 +19,7 @@ from cluster.domain.job.records import JobRecord, JobReopened, TaskEnd
 from cluster.domain.job.states import ENDED, TaskState
 from cluster.domain.scheduler.effects import Amended, Save
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
+from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -97,24 +98,27 @@ class EventLog:
         reopened = {save.number for save in saves if isinstance(save, JobReopened)}
         # Of jobs that wait for their children successes are saved one by one. They are told no more than others'.
         ends = _by_job(save for save in saves if isinstance(save, TaskEnd) and save.reason != endings.OK)
-        cancels, state.cancels = state.cancels, []
+        cancels: dict[int, list[tuple[CancelRequested, int]]] = {}
+        for number, event, count in state.cancels:
+            cancels.setdefault(number, []).append((event, count))
+        state.cancels = []
         for number, job in state.changed.items():
             about = {"job": number, "owner": job.record.owner, "name": job.record.spec.name}
             if number in reopened:
                 yield {"kind": EventKind.JOB_REOPENED, **about}
                 self._jobs[number] = _shared(_told(job))
-            if number not in fresh and number not in self._jobs:
+            before, now = self._jobs.get(number), _told(job)
+            if before is None and number not in fresh:
                 continue  # its end was told
-            before = self._jobs.get(number, _FRESH)
-            now = _told(job)
-            if number in fresh:
+            if before is None:
                 word = "waiting" if now.waits else "paused" if now.pause else "ready"
-                yield {"kind": EventKind.JOB_SUBMITTED, "count": job.record.spec.task_count, "state": word, **about}
-                before = before._replace(waits=now.waits)
+                yield {"kind": EventKind.JOB_SUBMITTED, "count": job.size, "state": word, **about}
+                before = _FRESH._replace(waits=True) if now.waits else _FRESH
             if now != before:
                 yield from ({**event, **about} for event in _since(before, now))
-            yield from ({**event, **about} for event in self._of_ends(job, ends.get(number, ())))
-            for event, count in [(event, count) for each, event, count in cancels if each == number]:
+            if number in ends:
+                yield from ({**event, **about} for event in self._of_ends(job, ends[number]))
+            for event, count in cancels.get(number, ()):
                 wish = {"count": count, "by": event.by, "detail": event.reason}
                 yield {"kind": EventKind.JOB_CANCELLED, **wish, **about}
             if job.ended_at:
@@ -169,9 +173,10 @@ def _since(before: _Told, now: _Told) -> Iterator[dict[str, Any]]:
 
 
 def _of_end(job: Job) -> dict[str, Any]:
+    outcome = job.outcome
     counts = ", ".join(f"{state.word}: {n}" for state in ENDED if (n := job.count(state)))
-    end = {"state": job.outcome.word, "reason": job.reason or endings.OK, "exit_code": job.exit_code}
-    told = {"count": job.record.spec.task_count, "notify": targets_of(job.record.spec, job.outcome)}
+    end = {"state": outcome.word, "reason": job.reason or endings.OK, "exit_code": job.exit_code}
+    told = {"count": job.size, "notify": targets_of(job.record.spec, outcome)}
     return {"kind": EventKind.JOB_ENDED, "detail": counts, **told, **end}
 
 

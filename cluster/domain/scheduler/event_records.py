@@ -4,9 +4,9 @@ An event is about a whole job, a worker or the queue, or about a *range* of task
 never about each task of an array. (What the core is handed are events, too: `cluster.domain.scheduler.events`.)
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from cluster.domain.base import wall_time
 
@@ -41,8 +41,7 @@ class EventKind(StrEnum):
     EVENTS_MISSING = "events.missing"  # told to a reader who comes too late, and not kept
 
 
-@dataclass(frozen=True, slots=True)
-class EventRecord:
+class EventRecord(NamedTuple):
     """Persisted in the commit that makes it true. What a kind does not tell is empty or 0."""
 
     sequence: int  # from 1, without gaps
@@ -53,7 +52,8 @@ class EventRecord:
     name: str = ""  # of the job
     worker: str = ""  # its name
     tasks: str = ""  # their numbers as people type them; of very many pieces the first, and an ellipsis
-    count: int = 0  # of these tasks; of a job that came or has ended, all of its tasks
+    # Of these tasks; of a job that came or has ended, all of its tasks.
+    count: int = 0  # type: ignore[assignment]  # hides tuple.count, which nobody calls on it
     attempt: int = 0
     state: str = ""  # of a job that came or has ended
     reason: str = ""  # of an end (cluster.domain.job.endings)
@@ -78,4 +78,4 @@ def as_told(event: Any) -> dict[str, Any]:
     return told | ({"exit_code": event.exit_code} if event.kind == EventKind.JOB_ENDED else {})
 
 
-_TOLD = [field.name for field in fields(EventRecord) if field.name not in ("sequence", "at", "kind", "notify")]
+_TOLD = [name for name in EventRecord._fields if name not in ("sequence", "at", "kind", "notify")]

@@ -16,7 +16,7 @@ def cancel_rest(state: State) -> None:
 
 
 def _cancel_rest(state: State, job: Job) -> None:
-    everything = IntervalSet([(0, job.record.spec.task_count)])
+    everything = IntervalSet([(0, job.size)])
     children.give_up(state, job, everything, endings.MAX_FAILS)
     ended = job.cancel_unassigned(everything)
     asked = job.held_among(everything)

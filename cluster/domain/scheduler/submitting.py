@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
 from cluster.domain.job.dependencies import (
     Course,
-    DependencyKind,
     course_of,
     dependencies_of,
     references_of,
@@ -244,7 +243,7 @@ def _weight_of_waits(spec: JobSpec) -> int:
     """What the jobs or times that it waits for cost of a turn's room."""
     if spec.every:
         return schedules.NEXT_TIME
-    return sum(len(getattr(spec, kind.value)) for kind in DependencyKind) // DEPENDENCIES_A_UNIT if spec.waits else 0
+    return sum(1 for _ in references_of(spec)) // DEPENDENCIES_A_UNIT if spec.waits else 0
 
 
 def _some_at_a_time(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:

@@ -95,10 +95,10 @@ class Waiting:
             self._save(item)
         for save in decided.saves:
             if isinstance(save, Amended):
-                self._save(save.record)
-            else:
-                self.has_names |= isinstance(save, WorkerRecord | WorkerForgotten)
-                self._save(save)
+                save = save.record
+            elif isinstance(save, (WorkerRecord, WorkerForgotten)):
+                self.has_names = True
+            self._save(save)
         for act in decided.acts:
             if isinstance(act, Notify):
                 self._changed[act.job] = None

@@ -64,13 +64,14 @@ class Dependencies:
         wait.until, wait.count = start_in_force(job.record, self._state.now.wall), len(courses)
         for dependency in courses:
             if dependency.kind is DependencyKind.EACH:
-                wait.barred[dependency.job] = IntervalSet([(0, job.record.spec.task_count)])
+                wait.barred[dependency.job] = IntervalSet([(0, job.size)])
             else:
                 wait.open.setdefault(dependency.job, []).append(dependency)
         for (number, kind), course in courses.items():
             if other := self._state.jobs.get(number):
                 followers.add(other, job.number, kind)
-            self._hear(wait, number, course)
+            if course is not _NOTHING:
+                self._hear(wait, number, course)
         self.start_at(job.number, wait.until)
 
     def start_at(self, number: int, at: float) -> None:
@@ -139,7 +140,7 @@ class Dependencies:
             wait.barred.pop(number, None)
             for dependency in wait.open.pop(number, ()):
                 if not (wait.runs_anyway or dependency.kind.is_met_by(course.outcome)):
-                    self._give_up(job, IntervalSet([(0, job.record.spec.task_count)]), dependency)
+                    self._give_up(job, IntervalSet([(0, job.size)]), dependency)
         free = wait.free(lifted if course.outcome is None else None)
         if free and job.go_on(free):
             self._state.touch(job)

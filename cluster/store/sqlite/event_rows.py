@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 
 from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventKind, EventRecord, NoticesDone
 from cluster.store.sqlite.schema import PUT_META, Row, upsert
@@ -18,7 +17,7 @@ GET = f"""
     WHERE sequence > :after AND (:owner IS NULL OR owner IN ('', :owner)) ORDER BY sequence LIMIT :most
 """  # noqa: S608 (no input)
 
-_IN_DATA = [field.name for field in fields(EventRecord) if field.name not in COLUMNS]
+_IN_DATA = [name for name in EventRecord._fields if name not in COLUMNS]
 
 
 def to_rows(event: EventRecord) -> Iterator[tuple[str, Row]]:

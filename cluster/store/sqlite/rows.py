@@ -1,6 +1,6 @@
 """Records as rows of the SQLite store, and back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from cluster.domain.job.dependencies import dependencies_of
@@ -65,7 +65,6 @@ def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
         yield sql.PUT_ENV, (record.number, apart)
     if lines:
         yield sql.PUT_LINES, (record.number, spec.lines)
-    yield sql.RAISE_NEXT_JOB_NUMBER, (record.number,)
     for other in {dependency.job for dependency in dependencies_of(spec)} if spec.waits else ():
         yield family_sql.PUT_FOLLOWER, (other, record.number)
 
@@ -180,6 +179,17 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     ShareRecord: _share,
     NoticesDone: event_rows.done_to_rows,
 }
+
+
+def by_statement(items: Iterable[Any]) -> dict[str, list[Row]]:
+    """The rows of these records for each statement that keeps them."""
+    batches: dict[str, list[Row]] = {}
+    for item in items:
+        for statement, row in TO_ROWS[type(item)](item):
+            batches.setdefault(statement, []).append(row)
+    if jobs := batches.get(sql.PUT_JOB):
+        batches[sql.RAISE_NEXT_JOB_NUMBER] = [max((number,) for number, *_ in jobs)]
+    return batches
 
 
 def record_from_row(row: Row) -> JobRecord:

@@ -106,10 +106,7 @@ class SqliteStore:
         return EndedIds(usual or "", highest, (job_id for (job_id,) in execute(sql.HIGHEST_IDS_FROM, ahead_from)))
 
     def commit(self, items: Sequence[Item]) -> None:
-        batches: dict[str, list[sql.Row]] = {}
-        for item in items:
-            for statement, row in rows.TO_ROWS[type(item)](item):
-                batches.setdefault(statement, []).append(row)
+        batches = rows.by_statement(items)
         with self._alone(), self._doing("written"):
             if not self._is_open:
                 self._open()

@@ -1,7 +1,5 @@
 """Options of jobs that are changed: bugs that must be caught."""
 
-from dataclasses import replace
-
 import pytest
 
 from cluster.domain.job.job import Job
@@ -15,7 +13,7 @@ def what_was_changed_is_forgotten_by_a_restart(patch: Patch) -> None:
     restored = Job.restored
 
     def forgetful(record: JobRecord, progress: JobProgress) -> Job:
-        return restored(record, replace(progress, changed=()))
+        return restored(record, progress._replace(changed=()))
 
     patch.setattr(Job, "restored", forgetful)
 

@@ -1,7 +1,6 @@
 """Memory that grows: bugs that must be caught."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -18,7 +17,7 @@ def what_has_grown_is_forgotten_by_a_restart(patch: Patch) -> None:
     restored = Job.restored
 
     def forgetful(record: JobRecord, progress: JobProgress) -> Job:
-        return restored(record, replace(progress, sets=replace(progress.sets, grown=())))
+        return restored(record, progress._replace(sets=progress.sets._replace(grown=())))
 
     patch.setattr(Job, "restored", forgetful)
 

@@ -151,7 +151,7 @@ def test_a_drain_that_does_not_last_is_caught(bug: Bug, monkeypatch: Patch) -> N
 @found_by(10)
 def a_pause_is_forgotten_at_a_restart(patch: Patch) -> None:
     progress: Method = Job.progress
-    patch.setattr(Job, "progress", lambda self, **how: replace(progress(self, **how), pause=None))
+    patch.setattr(Job, "progress", lambda self, **how: progress(self, **how)._replace(pause=None))
 
 
 def what_waits_on_a_worker_is_not_counted_as_running(patch: Patch) -> None:

@@ -1,6 +1,5 @@
 """Jobs that wait for times, have deadlines or come again: bugs that must be caught."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ def the_monotonic_clock_says_when_a_job_starts(patch: Patch) -> None:
 
 def how_far_a_schedule_has_come_is_not_saved(patch: Patch) -> None:
     progress: Method = Job.progress
-    patch.setattr(Job, "progress", lambda self, **how: replace(progress(self, **how), course=None))
+    patch.setattr(Job, "progress", lambda self, **how: progress(self, **how)._replace(course=None))
 
 
 def a_run_that_has_not_ended_is_overlooked(patch: Patch) -> None:
