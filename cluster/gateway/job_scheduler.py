@@ -16,6 +16,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.trust.tokens import split_address
 from cluster.gateway.binding import accepts
 from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema, in_both_forms
+from cluster.gateway.job_placements import ANSWERS, QUERY, ask_node, placements_of
 from cluster.gateway.job_requests import BODIES, JobRequest, job_request, request_of_query
 from cluster.gateway.job_states import ERROR, GOOD, RUNNING, STATE_SCHEMAS, STOPPED, UNKNOWN, state_and_status
 from cluster.gateway.members import JSON, TEXT, document, object_of
@@ -79,6 +80,18 @@ async def list_jobs(exchange: Exchange) -> Response:
 async def status(exchange: Exchange) -> Response:
     """How one job is."""
     return document(_status(await _found(exchange)))
+
+
+async def update(exchange: Exchange) -> Response:
+    """Asks the job's node anew, if it runs on one; how it is then."""
+    found = await _found(exchange)
+    await ask_node(exchange, found)
+    return document(_status(await _get(exchange, str(found.job.number))))
+
+
+async def placements(exchange: Exchange) -> Response:
+    """Where the job's attempts were placed."""
+    return await placements_of(exchange, (await _found(exchange)).job.number)
 
 
 async def kill(exchange: Exchange) -> Response:
@@ -228,6 +241,16 @@ ROUTES = in_both_forms(
     ),
     HandledRoute("GET", "/scheduler/jobs/{job}", ("Jobs.Get",), "How a job is.", status, answers=_ONE),
     HandledRoute("GET", "/scheduler/jobs/{job}/status", ("Jobs.Get",), "How a job is.", status, answers=_ONE),
+    HandledRoute(
+        *("POST", "/scheduler/jobs/{job}/update", ("Jobs.ReadOutput", "Jobs.Get")),
+        *("Ask a job's node anew; how the job is then.", update),
+        answers=_ONE,
+    ),
+    HandledRoute(
+        *("GET", "/scheduler/jobs/{job}/placements", ("Jobs.Get",), "Where a job's attempts were placed.", placements),
+        query=QUERY,
+        answers=ANSWERS,
+    ),
     HandledRoute("POST", "/scheduler/jobs/{job}/kill", ("Jobs.Cancel", "Jobs.Get"), "Stop a job.", kill, answers=_ONE),
     HandledRoute(
         *("GET", "/scheduler/nodes/available", ("Jobs.ListWorkers",), "Nodes that can run a job.", available_nodes),

@@ -79,10 +79,10 @@ def test_the_sample_dialogue_of_the_job_scheduler_line_by_line(
     assert list(curl(f"curl http://HOST/scheduler/jobs/new -d {request}").json) == ["request_id"]
     let_go(door)
     curl("curl http://HOST/v1/jobs/1/wait")
-    placed = curl("""curl -i http://HOST/scheduler/jobs/new -d 'command=curl "https://www.google.com/"'""").text
-    assert re.search(r'\r\n\r\n{"request_id": "[0-9a-f-]{36}"}$', placed)
+    answer = curl("""curl -i http://HOST/scheduler/jobs/new -d 'command=curl "https://www.google.com/"'""").text
+    assert re.search(r'\r\n\r\n{"request_id": "[0-9a-f-]{36}"}$', answer)
     # "Returned data: '/scheduler/jobs/2'"
-    assert "\r\nlocation: /scheduler/jobs/2\r\n" in placed
+    assert "\r\nlocation: /scheduler/jobs/2\r\n" in answer
     (node,) = curl("curl http://HOST/scheduler/nodes/available").json["nodes"]
     assert {name: node[name] for name in ("name", "ipv4", "hostname")} == {
         "name": "node-01",
@@ -93,6 +93,10 @@ def test_the_sample_dialogue_of_the_job_scheduler_line_by_line(
     # "In the background, the scheduler polls all running jobs for updates"
     assert curl("curl http://HOST/scheduler/jobs?state=running").text == "2\n"
     assert status() == {"state": "running", "status": "unknown", "node": "node-01"}
+    updated = curl("curl -X POST http://HOST/scheduler/jobs/2/update").json
+    assert (updated["state"], updated["node"]) == ("running", "node-01")
+    (placed,) = curl("curl http://HOST/scheduler/jobs/2/placements").json["placements"]
+    assert (placed["reference"], placed["succeeded"]) == (f"{node['id']}/2.0#1", None)
     # "The user requests the status of jobs"
     let_go(door)
     curl("curl http://HOST/v1/jobs/2/wait")

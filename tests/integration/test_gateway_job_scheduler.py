@@ -1,5 +1,6 @@
 """The job scheduler of a founding document, over HTTP: /scheduler/jobs and /scheduler/nodes."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from cluster.domain.job.amounts import MEMORY
 from cluster.domain.session.messages import Assign, Stop
 from cluster.domain.session.offer import Offer
 from cluster.gateway.bodies import most_of
+from cluster.v1 import scheduler_pb2
 from tests.integration.gateways import Answer, Gateway, in_gateway
 from tests.integration.schedulers import W1, W2
 from tests.integration.test_gateway_requests import problem
@@ -133,6 +135,62 @@ def test_a_job_is_running_or_stopped_and_good_or_in_error(tmp_path: Path) -> Non
         assert await numbers("?limit=2&below=4") == [3, 2]
         listed = await gateway.ask("GET", "/scheduler/jobs?limit=1", accept="application/json")
         assert listed.json == {"jobs": [4], "next": 4}
+
+    in_gateway(tmp_path, body)
+
+
+def test_each_attempt_is_told_with_its_node_its_reference_and_its_end(tmp_path: Path) -> None:  # S3.11
+    async def body(gateway: Gateway) -> None:
+        async def told(number: int, query: str = "") -> tuple[list[Mapping[str, Any]], bool]:
+            answer = await gateway.ask("GET", f"/scheduler/jobs/{number}/placements{query}")
+            return answer.json["placements"], answer.json["more"]
+
+        worker = gateway.cluster.worker()
+        await new(gateway, {"command": "true", "retries": 1, "backoff": "0s..0s"})
+        assert await told(1) == ([], False)
+        await worker.connect()
+        await worker.fail(await worker.hear(Assign))
+        again = await worker.hear(Assign)
+        first, second = (await told(1))[0]
+        times = {"began-at": "1970-01-01T00:00:01Z", "ended-at": "1970-01-01T00:00:02Z"}
+        where = {"task": 0, "node": "box", "node-id": W1}
+        assert first == {
+            **where,
+            **times,
+            "attempt": 1,
+            "reference": f"{W1}/1.0#1",
+            "succeeded": False,
+            "reason": "exit:3",
+        }
+        assert (second["attempt"], second["reference"], second["succeeded"]) == (2, f"{W1}/1.0#2", None)
+        await worker.finish(again)
+        assert [each["succeeded"] for each in (await told(1))[0]] == [False, True]
+        await new(gateway, {"command": "true", "array": "1-3"})
+        for _ in range(2):  # there is room for two at once
+            await worker.finish(await worker.hear(Assign))
+        page, more = await told(2, "?limit=2")
+        assert ([each["task"] for each in page], more) == ([1, 2], True)
+        page, more = await told(2, "?limit=2&skip=2")
+        assert ([each["reference"] for each in page], more) == ([f"{W1}/2.2#1"], False)
+
+    in_gateway(tmp_path, body)
+
+
+def test_an_update_asks_the_node_and_says_when_that_does_not_answer(tmp_path: Path) -> None:  # S3.10
+    async def body(gateway: Gateway) -> None:
+        worker = gateway.cluster.worker()
+        await worker.connect()
+        await new(gateway, {"command": "true"})
+        assigned = await worker.hear(Assign)
+        await worker.report(started=(assigned.attempts,))
+        updating = asyncio.create_task(gateway.ask("POST", "/scheduler/jobs/1/update"))
+        asked = await worker.asked_for()
+        assert not updating.done(), "it waits for the node"
+        await worker.push(scheduler_pb2.PushOutputRequest(transfer_id=asked.transfer_id, data=b"x", complete=True))
+        assert (await updating).json["state"] == "running"
+        await worker.deregister("going")
+        problem(await gateway.ask("POST", "/scheduler/jobs/1/update"), 503, "unavailable")
+        assert (await gateway.ask("GET", "/scheduler/jobs/1/status")).json["state"] == "running"
 
     in_gateway(tmp_path, body)
 
