@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 from math import ceil
 from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job.amounts import CPUS, amount_in_words
-from cluster.domain.job.dependencies import Dependency
+from cluster.domain.job.dependencies import Dependency, DependencyKind
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import frozen_tasks
 from cluster.domain.job.request import Request
@@ -60,6 +60,8 @@ def why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[Why]:
 def next_try(core: SchedulerCore, job: Job) -> float:
     """Unix seconds at which the first of its tasks that are between two attempts is tried again; of very many, of the
     first MOST_LOOKED_AT. 0: none is."""
+    if not job.sets[TaskState.BACKOFF]:
+        return 0.0
     tasks = islice(job.sets[TaskState.BACKOFF], MOST_LOOKED_AT)
     return min(filter(None, (next_try_of(core, job, index) for index in tasks)), default=0.0)
 
@@ -138,8 +140,12 @@ def _what_comes_before(core: SchedulerCore, job: Job) -> Iterator[Why]:
 
 def _after(remaining: Sequence[Dependency]) -> str:
     """As one would type it: `after 5,7; after-any 6`."""
-    by_kind = groupby(sorted(remaining, key=lambda each: each.kind.value), key=lambda each: each.kind)
-    return "; ".join(f"{kind.value.replace('_', '-')} {_listed([each.job for each in some])}" for kind, some in by_kind)
+    by_kind: dict[DependencyKind, list[int]] = {}
+    for number, kind in remaining:
+        by_kind.setdefault(kind, []).append(number)
+    return "; ".join(
+        f"{kind.value.replace('_', '-')} {_listed(by_kind[kind])}" for kind in DependencyKind if kind in by_kind
+    )
 
 
 def _listed(numbers: Sequence[int]) -> str:
