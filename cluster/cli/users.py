@@ -5,7 +5,7 @@ import time
 
 import click
 
-from cluster.cli.options import Parsed, as_json, connection, keep_jobs, quiet, yes
+from cluster.cli.options import Parsed, as_json, connection, keep_jobs, quiet, silent, yes
 from cluster.cli.shell_offers import users_here
 from cluster.client.types import RevocationResult, User
 from cluster.domain.base.errors import InvalidInput
@@ -88,9 +88,10 @@ def _weight(text: str) -> float:
 @user.command("share")
 @click.argument("name", shell_complete=users_here)
 @click.argument("weight", type=Parsed("weight", _weight))
+@silent
 @connection
 @click.pass_context
-def share(ctx: click.Context, name: str, weight: float) -> None:
+def share(ctx: click.Context, name: str, weight: float, quiet: bool) -> None:
     """Let a user have more than others, or less: twice as much with 2, half with 0.5. For admins.
 
     Where jobs of several users wait, those go first who have had least lately for their share; it is 1 for everybody to
@@ -103,4 +104,5 @@ def share(ctx: click.Context, name: str, weight: float) -> None:
             await cluster.set_share(name, weight)
 
     asyncio.run(work())
-    print(f"user {name} has a share of {weight:g}")
+    if not quiet:
+        print(f"user {name} has a share of {weight:g}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from cluster.cli.options import DURATION, connection
+from cluster.cli.options import DURATION, connection, silent
 from cluster.cli.shell_offers import workers_here
 from cluster.client.types import Worker
 from cluster.domain.base.printable import printable
@@ -20,9 +20,10 @@ from cluster.domain.scheduler.worker_record import WorkerState
     type=DURATION,
     help="Stop what still runs there after so long; it is tried again elsewhere if its job has retries.",
 )
+@silent
 @connection
 @click.pass_context
-def drain(ctx: click.Context, /, workers: tuple[str, ...], reason: str, deadline: float | None) -> None:
+def drain(ctx: click.Context, /, workers: tuple[str, ...], reason: str, deadline: float | None, quiet: bool) -> None:
     """Let workers, by their ids or names, take nothing more, until `cluster worker resume`.
 
     What has not started there runs elsewhere, what runs goes on. A worker that holds nothing any more is listed as
@@ -40,14 +41,15 @@ def drain(ctx: click.Context, /, workers: tuple[str, ...], reason: str, deadline
         async with client(ctx) as cluster:
             return await cluster.drain_workers(workers, reason=reason, within=deadline)
 
-    _tell(asyncio.run(work()))
+    _tell(asyncio.run(work()), quiet)
 
 
 @click.command()
 @click.argument("workers", metavar="WORKER...", nargs=-1, required=True, shell_complete=workers_here)
+@silent
 @connection
 @click.pass_context
-def resume(ctx: click.Context, /, workers: tuple[str, ...]) -> None:
+def resume(ctx: click.Context, /, workers: tuple[str, ...], quiet: bool) -> None:
     """Let workers that were drained, by their ids or names, take work again."""
     from cluster.cli.connection import client
 
@@ -55,11 +57,11 @@ def resume(ctx: click.Context, /, workers: tuple[str, ...]) -> None:
         async with client(ctx) as cluster:
             return await cluster.resume_workers(workers)
 
-    _tell(asyncio.run(work()))
+    _tell(asyncio.run(work()), quiet)
 
 
-def _tell(workers: Sequence[Worker]) -> None:
-    for worker in workers:
+def _tell(workers: Sequence[Worker], quiet: bool) -> None:
+    for worker in () if quiet else workers:
         print(printable(f"worker {worker.name} {_how(worker)}"))
 
 

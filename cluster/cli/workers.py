@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from cluster.cli.daemons import DaemonCommand, say_ready
 from cluster.cli.http_door import full_listen, http_door
 from cluster.cli.logging import log_options, start_logging
-from cluster.cli.options import CPUS, DURATION, SIZE, connection, yes
+from cluster.cli.options import CPUS, DURATION, SIZE, connection, silent, yes
 from cluster.cli.processes import cache, program
 from cluster.cli.secret_hiding import handed_over, start_again_without
 from cluster.cli.shell_offers import workers_here
@@ -185,9 +185,10 @@ for command in (list_workers, show, drain, resume):
 @click.argument("worker", metavar="WORKER", shell_complete=workers_here)
 @click.option("--revoke", is_flag=True, help="Expel it: every certificate of it is refused, its session is cut.")
 @yes
+@silent
 @connection
 @click.pass_context
-def remove(ctx: click.Context, /, worker: str, revoke: bool, yes: bool) -> None:
+def remove(ctx: click.Context, /, worker: str, revoke: bool, yes: bool, quiet: bool) -> None:
     """Take a worker off the list, by its id or name: a machine that is gone, or one that is to be expelled (--revoke).
 
     What it runs is given up as for any worker that is unreachable, when it has certainly stopped; until then it is
@@ -205,7 +206,8 @@ def remove(ctx: click.Context, /, worker: str, revoke: bool, yes: bool) -> None:
     removed = asyncio.run(work())
     name = f"{removed.name} ({removed.id})" if removed.name else removed.id
     held = f"; {removed.held} tasks that it holds are given up when they have certainly stopped" if removed.held else ""
-    print(f"worker {name} {'removed and revoked' if revoke else 'removed'}{held}")
+    if not quiet:
+        print(f"worker {name} {'removed and revoked' if revoke else 'removed'}{held}")
     for token in removed.tokens:
         hint = f"it joined by token {token}, which is still good: `cluster token revoke {token}` shuts that"
         print(f"cluster: {hint}", file=sys.stderr)
