@@ -4,10 +4,7 @@ workers, users, tokens, the words of a choice.
 A cluster that does not answer at once offers nothing, and none is started for that.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import redirect_stderr
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,6 +97,10 @@ def _words_of(option: Option) -> Iterable[str]:
 def _asked(ctx: click.Context, call: Callable[["AsyncClient"], Awaitable[Sequence[Any]]]) -> Sequence[Any]:
     """The cluster's answer; nothing where it has none within PATIENCE. No word of that may come between the shell and
     its line."""
+    import asyncio
+    from contextlib import redirect_stderr
+    from io import StringIO
+
     from cluster.cli.connection import client
 
     async def work() -> Sequence[Any]:
