@@ -63,7 +63,8 @@ def refuse_empty(command: click.Command) -> click.Command:
 
 def _after_looking(callback: Callable[..., Any] | None) -> Callable[..., Any]:
     def looked(ctx: click.Context, param: click.Option, value: Any) -> Any:
-        is_empty = "" in value if param.multiple else value == ""
+        is_read = isinstance(param.type, Parsed)  # which has refused it, and makes nothing of 0 where that means none
+        is_empty = not is_read and ("" in value if param.multiple else value == "")
         if is_empty and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE:
             try:
                 given("")
