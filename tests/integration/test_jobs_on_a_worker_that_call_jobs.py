@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -16,7 +17,8 @@ from cluster.domain.trust.identity import Role
 from cluster.rpc.bounds import MOST_OF_A_JOB
 from cluster.rpc.frames import CALL, ERROR, HEAD, MESSAGE, TOKEN, frame
 from cluster.v1 import job_pb2, jobs_pb2
-from cluster.worker.inside.listener import MOST_OF_ONE, MOST_SILENT
+from cluster.worker.inside.listener import MOST_OF_ONE, MOST_SILENT, JobsListener
+from cluster.worker.inside.place import SOCKET, Inside
 from tests.integration.workers import Site, at_site
 from tools.environments import REPOSITORY
 
@@ -129,6 +131,26 @@ def heard(path: str, *frames: bytes) -> tuple[bytes, str]:
             return b"", ""
 
 
+def test_no_crowd_that_says_nothing_drives_out_who_speaks_at_once(tmp_path: Path) -> None:
+    async def body() -> None:
+        inside = Inside(tmp_path, b"secret")
+        listener = JobsListener(inside, (None, None), lambda key: True, str, AsyncMock())
+        await listener.start()
+        sockets = [socket.socket(socket.AF_UNIX) for _ in range(101)]  # as many as may wait to be taken in
+        connect(sockets[0], str(tmp_path / SOCKET))
+        sockets[0].sendall(frame(TOKEN, b"no token"))
+        for each in sockets[1:]:
+            each.setblocking(False)
+            connect(each, str(tmp_path / SOCKET))
+        answer = await asyncio.to_thread(sockets[0].recv, 1000)
+        assert b"NotAuthenticated" in answer
+        for each in sockets:
+            each.close()
+        await listener.stop()
+
+    asyncio.run(body())
+
+
 def test_a_hostile_job_is_told_in_one_line_and_harms_nobody(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         await site.cluster.people(ada=Role.USER)
@@ -173,7 +195,7 @@ def test_a_hostile_job_is_told_in_one_line_and_harms_nobody(tmp_path: Path) -> N
         for each in slow:
             each.close()
 
-        silent = [socket.socket(socket.AF_UNIX) for _ in range(2 * MOST_SILENT)]
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(MOST_SILENT + 100)]
         watching = [socket.socket(socket.AF_UNIX) for _ in range(MOST_OF_ONE)]
         wait = said("Wait", jobs_pb2.WaitRequest(selectors=[jobs_pb2.Selector(text="1")]), token)
         for each in silent:
