@@ -8,7 +8,7 @@ import click
 
 from cluster.cli.options import COUNT, connection
 from cluster.cli.reader_watch import while_read
-from cluster.cli.shell_offers import jobs_here
+from cluster.cli.tab_completion import jobs_here
 from cluster.client.types import ClusterEvent
 from cluster.domain.base.printable import printable
 from cluster.domain.job import endings

@@ -4,7 +4,7 @@ import click
 
 from cluster import __version__
 from cluster.cli.options import as_json
-from cluster.cli.shell_offers import commands_below
+from cluster.cli.tab_completion import commands_below
 
 VERSION = "cluster %(version)s"
 

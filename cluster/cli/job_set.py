@@ -7,8 +7,8 @@ import click
 
 from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.options import as_json, connection, quiet
-from cluster.cli.shell_offers import jobs_here
 from cluster.cli.submit import F, click_option
+from cluster.cli.tab_completion import jobs_here
 from cluster.client.types import Job
 from cluster.domain.job.changes import CHANGEABLE_OPTIONS, check_changes, named
 

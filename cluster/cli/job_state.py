@@ -7,7 +7,7 @@ import click
 
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import as_json, connection
-from cluster.cli.shell_offers import jobs_here
+from cluster.cli.tab_completion import jobs_here
 from cluster.client.inside import inside_job
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.printable import printable

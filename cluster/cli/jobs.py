@@ -14,7 +14,7 @@ from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import COUNT, DURATION, as_json, connection, is_given, quiet, yes
 from cluster.cli.render import USUAL_LIMIT
-from cluster.cli.shell_offers import jobs_here
+from cluster.cli.tab_completion import jobs_here
 from cluster.client.types import Job, Output, Task
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.printable import printable

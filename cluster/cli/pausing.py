@@ -6,7 +6,7 @@ import click
 
 from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.options import as_json, connection, quiet
-from cluster.cli.shell_offers import jobs_here
+from cluster.cli.tab_completion import jobs_here
 from cluster.client.types import Job
 
 

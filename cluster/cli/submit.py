@@ -20,8 +20,8 @@ from cluster.cli.job_inputs import (
     take_options_of,
 )
 from cluster.cli.options import Parsed, as_json, connection, is_given, quiet
-from cluster.cli.shell_offers import values_of
 from cluster.cli.submit_warnings import remark, remark_on_job
+from cluster.cli.tab_completion import values_of
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import SWITCH, VARIABLES

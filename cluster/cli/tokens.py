@@ -7,7 +7,7 @@ import time
 import click
 
 from cluster.cli.options import COUNT, DURATION, as_json, connection, keep_jobs, quiet, yes
-from cluster.cli.shell_offers import tokens_here
+from cluster.cli.tab_completion import tokens_here
 from cluster.client.types import RevocationResult, Token
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_duration

@@ -10,7 +10,7 @@ import click
 from cluster.cli.connection import client
 from cluster.cli.options import as_json, connection
 from cluster.cli.render import command_of, job_json, print_json, state_of, why_of
-from cluster.cli.shell_offers import jobs_here
+from cluster.cli.tab_completion import jobs_here
 from cluster.cli.table import print_table
 from cluster.client.types import Job, JobTree
 from cluster.domain.base.errors import InvalidInput

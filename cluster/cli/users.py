@@ -6,7 +6,7 @@ import time
 import click
 
 from cluster.cli.options import Parsed, as_json, connection, keep_jobs, quiet, silent, yes
-from cluster.cli.shell_offers import users_here
+from cluster.cli.tab_completion import users_here
 from cluster.client.types import RevocationResult, User
 from cluster.domain.base.errors import InvalidInput
 

@@ -13,7 +13,7 @@ from cluster.cli.connection import client
 from cluster.cli.explanations import history, memory_asked, why_job, why_task
 from cluster.cli.options import as_json, connection
 from cluster.cli.render import job_json, print_json, state_of, task_json, took, why_of
-from cluster.cli.shell_offers import jobs_here
+from cluster.cli.tab_completion import jobs_here
 from cluster.cli.table import print_facts, print_table
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job, Task

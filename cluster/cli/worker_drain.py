@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from cluster.cli.options import DURATION, connection, silent
-from cluster.cli.shell_offers import workers_here
+from cluster.cli.tab_completion import workers_here
 from cluster.client.types import Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.scheduler.worker_record import WorkerState

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from cluster.cli.options import as_json, connection, quiet
-from cluster.cli.shell_offers import workers_here
+from cluster.cli.tab_completion import workers_here
 from cluster.client.types import Worker
 from cluster.domain.base.errors import NotFound
 from cluster.domain.base.printable import printable

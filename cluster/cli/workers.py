@@ -15,7 +15,7 @@ from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, DURATION, SIZE, connection, silent, yes
 from cluster.cli.processes import cache, program
 from cluster.cli.secret_hiding import handed_over, start_again_without
-from cluster.cli.shell_offers import workers_here
+from cluster.cli.tab_completion import workers_here
 from cluster.cli.worker_drain import drain, resume
 from cluster.cli.worker_list import list_workers, show
 from cluster.client.alone import noted

@@ -56,4 +56,4 @@ def test_whatever_names_a_job_or_a_worker_is_offered_those_that_there_are() -> N
         for param in command.params
         if param.name in PEOPLE_NAME and isinstance(param, click.Argument) and param._custom_shell_complete is None
     ]
-    assert not without, "give it shell_complete=…, of cluster/cli/shell_offers.py"
+    assert not without, "give it shell_complete=…, of cluster/cli/tab_completion.py"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NEWEST = 100  # jobs that are offered
 PATIENCE = 2.0  # seconds until the answer
 Complete = Callable[[click.Context, click.Parameter, str], list["CompletionItem"]]
-Offer = tuple[str, str]  # a word, and what shells show beside it that can
+Word = tuple[str, str]  # a word, and what shells show beside it that can
 
 
 def jobs_here(ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
@@ -114,16 +114,16 @@ def _asked(ctx: click.Context, call: Callable[["AsyncClient"], Awaitable[Sequenc
         return ()
 
 
-def _of_job(job: "Job") -> Offer:
+def _of_job(job: "Job") -> Word:
     from cluster.cli.render import command_of
 
     return str(job.number), f"{job.state.word} {job.spec.name or command_of(job.spec)}"
 
 
-def _starting(begun: str, offers: Iterable[Offer], before: str = "") -> list["CompletionItem"]:
+def _starting(begun: str, words: Iterable[Word], before: str = "") -> list["CompletionItem"]:
     from click.shell_completion import CompletionItem
 
-    fitting = [(word, more) for word, more in offers if word.startswith(begun)]
+    fitting = [(word, more) for word, more in words if word.startswith(begun)]
     return [CompletionItem(f"{before}{word}", help=printable(more) or None) for word, more in fitting]
 
 
