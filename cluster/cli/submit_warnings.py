@@ -45,7 +45,7 @@ def odd_program(program: str, is_embedded: bool) -> str:
     send = f"`cluster run - < {program}` sends a script along"
     if is_no_program(program):
         if program.endswith(".toml"):
-            return f"{program} is a file here, and no program; `cluster job submit --file {program}` hands in its jobs"
+            return f"{program} is a file here, and no program; --file {program} hands in its jobs"
         if is_embedded or "/" not in program:
             by_its_place = is_embedded and "/" not in program and os.access(program, os.X_OK)
             return f"{program} is a file here, and no program; {f'`./{program}` runs it' if by_its_place else send}"

@@ -38,8 +38,8 @@ def test_what_can_be_started_or_is_no_file_is_none(word: str) -> None:
 @pytest.mark.parametrize(
     ("word", "is_embedded", "words"),
     [
-        ("flow.toml", True, "flow.toml is a file here, and no program; `cluster job submit --file flow.toml` hands in"),
-        ("./flow.toml", False, "./flow.toml is a file here, and no program; `cluster job submit --file ./flow.toml`"),
+        ("flow.toml", True, "flow.toml is a file here, and no program; --file flow.toml hands in its jobs"),
+        ("./flow.toml", False, "./flow.toml is a file here, and no program; --file ./flow.toml hands in its jobs"),
         ("run.sh", True, "run.sh is a file here, and no program; `./run.sh` runs it"),
         ("run.sh", False, "run.sh is a file here, and no program; `cluster run - < run.sh` sends a script along"),
         ("plain.sh", True, "plain.sh is a file here, and no program; `cluster run - < plain.sh` sends"),
