@@ -26,6 +26,7 @@ from cluster.gateway.bodies import Bodies
 from cluster.gateway.guards import HEADERS, Guards
 from cluster.gateway.handled_routes import Exchange, HandledRoute
 from cluster.gateway.json_messages import to_json
+from cluster.gateway.metrics import IN_PROGRESS, count_request
 from cluster.gateway.paths import Paths
 from cluster.gateway.problems import EXHAUSTED, INTERNAL, NOT_FOUND, UNAVAILABLE, WRONG_METHOD, Problem, problem_of
 from cluster.gateway.proofs import proof_of
@@ -77,9 +78,9 @@ class App:
         answers["/healthz"]["GET"] = self._healthz
         answers["/readyz"]["GET"] = self._readyz
         answers["/v1/openapi.json"]["GET"], answers["/v1/docs"]["GET"] = _told(routes)
-        self._paths: Paths[dict[str, Answer]] = Paths()
+        self._paths: Paths[tuple[str, dict[str, Answer]]] = Paths()
         for path, by_verb in answers.items():
-            self._paths.add(path, by_verb)
+            self._paths.add(path, (path, by_verb))
         self._under_way = 0
         self._of_callers: Counter[Proof] = Counter()
 
@@ -89,14 +90,17 @@ class App:
             return
         request, began, broke = Request(scope, receive), time.monotonic(), ""
         self._under_way += 1
+        IN_PROGRESS.inc()
         try:
             response = await self._response(request)
             status = response.status_code
+            count_request(request.method, scope.get("route", ""), status, time.monotonic() - began)
             await response(scope, receive, _with_headers(send))
         except ClusterError as error:  # in the middle of an answer, which is left without its end
             broke = f", broken off: {error}"
         finally:
             self._under_way -= 1
+            IN_PROGRESS.dec()
             self._left(request)
         told = logging.DEBUG if request.method in ("GET", "HEAD") and status < 400 and not broke else logging.INFO
         if logger.isEnabledFor(told):
@@ -124,7 +128,7 @@ class App:
         found = self._paths.find(request.scope["raw_path"].decode("ascii", "replace"))
         if found is None:
             raise Problem(NOT_FOUND, f"there is nothing at {request.url.path[:200]!r}; /v1/docs tells what there is")
-        by_verb, request.scope["path_params"] = found
+        (request.scope["route"], by_verb), request.scope["path_params"] = found
         if answer := by_verb.get("GET" if request.method == "HEAD" else request.method):
             return answer
         allowed = ", ".join([*by_verb, *(["HEAD"] if "GET" in by_verb else [])])

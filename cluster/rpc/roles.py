@@ -56,6 +56,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Workers/RemoveWorker": _ADMINS,
     "/cluster.v1.Workers/DrainWorkers": _ADMINS,
     "/cluster.v1.Workers/ResumeWorkers": _ADMINS,
+    "/cluster.v1.Metrics/ShowMetrics": _READERS,
     "/cluster.v1.Queue/PauseQueue": _ADMINS,
     "/cluster.v1.Queue/ResumeQueue": _ADMINS,
     "/cluster.v1.Queue/ShowQueue": _READERS,
@@ -71,7 +72,7 @@ ROLES: dict[str, frozenset[Role]] = {
 
 # The services of which a gateway makes calls for others. Never Renew: a certificate outlives what was shown for it.
 # Of a worker's own service only one that stands alone lets them in.
-_SERVICES = ("Jobs", "Tokens", "Users", "Workers", "Queue", "Events", "Worker")
+_SERVICES = ("Jobs", "Tokens", "Users", "Workers", "Queue", "Events", "Metrics", "Worker")
 _BY_GATEWAYS = tuple(f"/cluster.v1.{service}/" for service in _SERVICES)
 
 # What people type for the calls that not every person may make. Their refusal names that.

@@ -16,6 +16,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Protocol
 
+from cluster.domain.base.durations import Durations
 from cluster.domain.base.now import Now
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Act, Decided
@@ -95,6 +96,7 @@ class CommitPipeline:
         self.committing = False  # memory is ahead of the disk
         self.goes_on = False  # the next turn ends what the last one has begun: no commit may come between
         self.ahead = False  # the core goes on although what it has decided is not on disk
+        self.turn_seconds = Durations()
         self._proved_at = clock().mono  # that the store is ours; it was when the core was loaded
 
     @property
@@ -160,7 +162,9 @@ class CommitPipeline:
         events = [event for put in batch.puts for event in put.events]
         items = [item for put in batch.puts for item in put.items]
         done = [put.done for put in batch.puts if put.done is not None]
-        decided = self.core.turn(events, self.clock())
+        now = self.clock()
+        decided = self.core.turn(events, now)
+        self.turn_seconds.add(self.clock().mono - now.mono)
         self.goes_on = decided.goes_on
         self.host.turned(decided)
         waits = self.committing or self.held or items or decided.saves

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from cluster.domain.base.durations import Durations
 from cluster.domain.base.errors import ClusterError, Exhausted, Internal, Unreachable
 from cluster.domain.base.now import Now
 from cluster.domain.scheduler.core import SchedulerCore
@@ -109,6 +110,16 @@ class Driver:
         self._put(Put(events[-1:], taken=taken, done=done))
         await taken
         return done
+
+    @property
+    def turn_seconds(self) -> Durations:
+        """How long turns have taken since the start."""
+        return self._pipeline.turn_seconds
+
+    @property
+    def commit_seconds(self) -> Durations:
+        """How long commits have taken since the start, those that failed left out."""
+        return self._writer.commit_seconds
 
     @property
     def is_troubled(self) -> bool:

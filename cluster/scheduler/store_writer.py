@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from cluster.domain.base.durations import Durations
 from cluster.scheduler.commit_pipeline import CommitPipeline
 from cluster.store.interface import Store, StoreTroubled
 
@@ -19,6 +20,7 @@ class StoreWriter:
 
     def __init__(self, store: Store, pipeline: CommitPipeline, news: Callable[[], None]) -> None:
         self.failure: Exception | None = None  # why nothing will ever be written any more
+        self.commit_seconds = Durations()
         self._store = store
         self._pipeline = pipeline
         self._news = news
@@ -65,6 +67,7 @@ class StoreWriter:
             self._tried_at, began = self._loop.time(), self._pipeline.clock().mono
             try:
                 await self._loop.run_in_executor(self._thread, self._store.commit, self._pipeline.trying.saves)
+                self.commit_seconds.add(self._loop.time() - self._tried_at)
                 self._pipeline.proved(began)
                 return
             except StoreTroubled as error:

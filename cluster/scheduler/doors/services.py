@@ -13,6 +13,7 @@ from cluster.scheduler.doors.admin import QueueDoor, TokensDoor, UsersDoor, Work
 from cluster.scheduler.doors.events import EventsDoor
 from cluster.scheduler.doors.gateways import GatewaysDoor
 from cluster.scheduler.doors.jobs import JobsDoor
+from cluster.scheduler.doors.metrics import MetricsDoor
 from cluster.scheduler.doors.workers import WorkerDoor
 from cluster.scheduler.operations.all import Operations
 from cluster.scheduler.output.relay import Relay
@@ -26,13 +27,15 @@ from cluster.v1 import (
     gateways_pb2_grpc,
     jobs_pb2,
     jobs_pb2_grpc,
+    metrics_pb2,
+    metrics_pb2_grpc,
     scheduler_pb2,
     scheduler_pb2_grpc,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
-    for file in (jobs_pb2, scheduler_pb2, admin_pb2, events_pb2, gateways_pb2)
+    for file in (jobs_pb2, scheduler_pb2, admin_pb2, events_pb2, gateways_pb2, metrics_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
@@ -45,7 +48,7 @@ def doors(
     vouched_calls: VouchedCalls,
     passed_calls: PassedCalls,
 ) -> list[AddServices]:
-    jobs, output, workers, tokens, users, order, queue, families, events, again = operations
+    jobs, output, workers, tokens, users, order, queue, families, events, again, metrics = operations
     return [
         _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, order, families, again)),
         _added(
@@ -57,6 +60,7 @@ def doors(
         _added(admin_pb2_grpc.add_WorkersServicer_to_server, WorkersDoor(workers)),
         _added(admin_pb2_grpc.add_QueueServicer_to_server, QueueDoor(queue)),
         _added(events_pb2_grpc.add_EventsServicer_to_server, EventsDoor(events)),
+        _added(metrics_pb2_grpc.add_MetricsServicer_to_server, MetricsDoor(metrics)),
         _added(gateways_pb2_grpc.add_GatewaysServicer_to_server, GatewaysDoor(passed_calls)),
     ]
 

@@ -10,6 +10,7 @@ from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import JobOperations
+from cluster.scheduler.operations.metrics import MetricsOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations
 from cluster.scheduler.operations.queue import QueueOperations
@@ -31,6 +32,7 @@ class Operations(NamedTuple):
     families: FamilyOperations
     events: EventOperations
     again: AgainOperations
+    metrics: MetricsOperations
 
 
 def operations(
@@ -54,4 +56,5 @@ def operations(
         FamilyOperations(driver),
         EventOperations(driver),
         AgainOperations(driver, jobs),
+        MetricsOperations(driver),
     )
