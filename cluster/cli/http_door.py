@@ -50,6 +50,13 @@ def http_doors(command: F) -> F:
     return http_door(http_debug(command))
 
 
+def where_it_serves(listen: str, plain: str | None) -> str:
+    """The line that says where a door is that listens there, as `full_listen` answers it; empty where the system is to
+    choose the port."""
+    _, port = split_listen(listen)
+    return f"HTTP on {'http' if plain else 'https'}://{listen}" if port else ""
+
+
 def full_listen(listen: str, plain: str | None) -> str:
     """Where to listen: `:5000` is short for all addresses. InvalidInput for what is no host:port, or where tokens would
     go over a network unencrypted."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cluster.cli.http_door import full_listen, http_plain
+from cluster.cli.http_door import full_listen, http_plain, where_it_serves
 from cluster.cli.options import CPUS, yes
 from cluster.cli.submit_warnings import remark
 from cluster.client.config import state_root
@@ -41,9 +41,12 @@ def up_command(cpus: int | None, http: str, http_plain: str | None) -> None:
 
     root = state_root()
     _refuse_in_a_job_of(root)
-    door = [f"--http={full_listen(http, http_plain)}"] if http else []
+    listen = full_listen(http, http_plain) if http else ""
+    door = [f"--http={listen}"] if http else []
     lines = up(root, cpus, [*door, *([f"--http-plain={http_plain}"] if door and http_plain else [])])
     print("\n".join(lines) or "the cluster on this machine runs already")
+    if listen and (where := where_it_serves(listen, http_plain)):
+        print(where)
     named = choose()
     elsewhere = named["scheduler"] if named["scheduler"].value else named["direct"]
     if elsewhere.value:
