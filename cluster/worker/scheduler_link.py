@@ -54,6 +54,8 @@ class SchedulerLink:
     def open(self, number: int) -> None:
         scheduler = self.scheduler
         assert scheduler is not None, "a core that stands alone opens no session"
+        self.close()  # jobs can be started: nothing else is to be heard after this
+        self._trouble = ""
         listener = SessionCallbacks(
             ready=self._on_ready,
             received=self._on_received,

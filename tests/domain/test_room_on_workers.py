@@ -117,8 +117,10 @@ def test_what_a_full_worker_gives_back_goes_elsewhere_in_the_same_attempt_and_co
 def test_a_worker_that_can_start_nothing_says_why_until_it_comes_back() -> None:
     bench, why = core_bench.Bench(), "cannot start the launcher: Resource temporarily unavailable"
     session = bench.worker("box")
-    bench.turn(SessionClosed(session))
     bench.turn(WorkerRegistered(8, "box", "box", 2000, trouble=why))
+    view = worker_view(bench.core, bench.core.workers["box"])
+    assert (view.state, view.trouble) == (WorkerState.ONLINE, ""), "that its session has ended was not heard yet"
+    bench.turn(SessionClosed(session))
     view = worker_view(bench.core, bench.core.workers["box"])
     assert (view.state, view.trouble) == (WorkerState.UNREACHABLE, why)
     bench.submit(spec())

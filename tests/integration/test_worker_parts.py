@@ -28,10 +28,12 @@ from cluster.domain.worker.messages import (
 )
 from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.launcher.client import LauncherUnavailable
+from cluster.v1 import scheduler_pb2
 from cluster.worker import launcher_keeper, scheduler_link
 from cluster.worker import templates as templates_module
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
+from cluster.worker.hooks import Scheduler
 from cluster.worker.launcher_link import LauncherLink
 from cluster.worker.output import files as outputs_module
 from cluster.worker.output import inotify as watch
@@ -744,3 +746,35 @@ def test_whose_a_job_is_is_known_of_those_that_were_assigned(tmp_path: Path) -> 
     link.perform(Define(5, 8, "id", JobSpec(argv=("true",)), 45.0, "eve"), HeldAttempts())
     assert [link.owner_of(job) for job in (5, 8)] == ["the owner of job 5", "eve"], "nothing of 5 is here any more"
     outputs.close()
+
+
+def test_the_same_trouble_is_told_once_and_again_after_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    async def register(address: str, credentials: Any, registration: scheduler_pb2.RegisterRequest) -> None:
+        told.append(registration.trouble)
+
+    async def body() -> None:
+        scheduler = Scheduler(lambda: "there", Mock(), scheduler_pb2.RegisterRequest)
+        link = scheduler_link.SchedulerLink(scheduler, *[Mock()] * 8)
+
+        async def say(why: str) -> None:
+            for _ in range(3):
+                link.tell_trouble(why)
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+
+        await say("no process is left")
+        await say("no memory is left")
+        assert told == ["no process is left", "no memory is left"]
+        link.open(1)
+        await say("no memory is left")
+        assert len(told) == 2, "there is a session"
+        link.session = None
+        await say("no memory is left")
+        assert told[2:] == ["no memory is left"]
+        link.close()
+
+    monkeypatch.setattr(scheduler_link, "register", register)
+    monkeypatch.setattr(scheduler_link, "Session", Mock())
+    asyncio.run(body())

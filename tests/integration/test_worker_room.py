@@ -75,8 +75,8 @@ def test_a_worker_that_gets_no_launcher_says_why_it_takes_nothing(tmp_path: Path
             if there.trouble:
                 break
             await asyncio.sleep(0.05)
-        assert there.trouble == f"cannot use {place} for a launcher: Not a directory"
         assert there.state == jobs_pb2.WORKER_STATE_UNREACHABLE
+        assert there.trouble == f"cannot use {place} for a launcher: Not a directory"
         job = await site.user.submit("true")
         (job,) = await site.user.jobs(str(job.number))
         assert list(job.pending_because) == [f"worker {there.name} is unreachable: {there.trouble}"]

@@ -47,12 +47,12 @@ class Registering:
         if known is None:
             worker = state.add_worker(record)
             worker.hear(state.now.mono)
-            worker.trouble = event.trouble
+            worker.told_trouble = event.trouble
             state.saves.append(record)
             state.reply(event.ask, name)
             return
         known.comes_from(event.home.boot)
-        known.trouble = event.trouble
+        known.told_trouble = event.trouble
         # Who keeps its name is told what it was told before: that can be done even while nothing can be written.
         keeps_name = (record.name, record.removed) == (known.record.name, known.record.removed)
         if record != replace(known.record, registered_at=record.registered_at):

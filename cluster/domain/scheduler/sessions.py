@@ -45,7 +45,7 @@ class Sessions:
         if worker.session is not None:
             state.cut(worker.session, "replaced by a newer session of the same worker")
             self.close(worker)
-        worker.session, worker.no_room, worker.trouble = event.session, hello.no_room, ""
+        worker.session, worker.no_room, worker.told_trouble = event.session, hello.no_room, ""
         worker.leaves_at = inf if hello.leaves_in is None else state.now.mono + hello.leaves_in
         worker.hear(state.now.mono)
         state.sessions[event.session] = worker

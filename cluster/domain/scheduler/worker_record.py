@@ -129,7 +129,7 @@ class Worker:
         "specs",
         "stopped",
         "taken",
-        "trouble",
+        "told_trouble",
         "word_at",
     )
 
@@ -153,7 +153,7 @@ class Worker:
         self.jobs: dict[int, int] = {}  # job: how many of its tasks it holds
         self.specs: SpecMemory[object] = SpecMemory()  # that it remembers in this session, each with what was changed
         self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
-        self.trouble = ""  # why it can start no job, and opens no session, as it said last; "": it may open one
+        self.told_trouble = ""  # as it registered last
         self.ending = False  # it said in this session that it is about to end: it gets nothing more
         self.reporting = False  # the rest of its report is still to be taken
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
@@ -189,6 +189,12 @@ class Worker:
         if self.record.removed:
             return WorkerState.REMOVED
         return WorkerState.OFFLINE if self.record.offline else WorkerState.UNREACHABLE
+
+    @property
+    def trouble(self) -> str:
+        """Why it can start no job, and opens no session; empty: it may open one. It may be told before the end of the
+        last session is heard of."""
+        return self.told_trouble if self.session is None else ""
 
     @property
     def drains(self) -> bool:
