@@ -1,7 +1,6 @@
 """What gathers while a turn and its commit are under way, and is cut to what the next turn may be given."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +57,7 @@ class Batch:
     puts: list[Put] = field(default_factory=list)
     heartbeats: list[Put] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
-    _in_line: Counter[int] = field(default_factory=Counter)  # session: how many of `puts` came in it
+    _in_line: dict[int, int] = field(default_factory=dict)  # session: how many of `puts` came in it
 
     def __bool__(self) -> bool:
         return bool(self.puts or self.heartbeats or self.reads)
@@ -68,20 +67,24 @@ class Batch:
             self.heartbeats.append(put)
         else:
             self.puts.append(put)
-            self._in_line.update(put.sessions)
+            self._stand_in_line(put)
 
     def add_first(self, puts: list[Put]) -> None:
         """These have waited for longer than all others."""
         self.puts[:0] = puts
         for put in puts:
-            self._in_line.update(put.sessions)
+            self._stand_in_line(put)
+
+    def _stand_in_line(self, put: Put) -> None:
+        for session in put.sessions:
+            self._in_line[session] = self._in_line.get(session, 0) + 1
 
     def cut(self, most: int = MOST_AT_ONCE) -> "Batch":
         """Takes out what one turn is given: so much of what was put (by weight), as many heartbeats, all reads."""
         count, _ = self._share(most)
         for put in self.puts[:count]:
-            self._in_line.subtract(put.sessions)
             for session in put.sessions:
+                self._in_line[session] -= 1
                 if not self._in_line[session]:
                     del self._in_line[session]
         cut = Batch([*self.heartbeats[:most], *self.puts[:count]], reads=self.reads)

@@ -191,6 +191,8 @@ class CommitPipeline:
         for put in batch.puts:
             if put.taken is not None:
                 self.host.resolve(put.taken)
+        if not batch.reads:
+            return
         began = self.clock().mono
         for read in batch.reads:
             if self.committing and not self.ahead:

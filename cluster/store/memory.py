@@ -219,13 +219,13 @@ class MemoryStore:
 
     def ends_of_task(self, job: int, index: int, most: int | None = None) -> list[TaskEnd]:
         ends = self._disk.ends[job]
-        found = [ends[key] for key in sorted(ends) if key.index == index]
+        found = [ends[key] for key in sorted(key for key in ends if key.index == index)]
         found += [ok.end_of(index) for ok in self._ok_ends(job, index, index + 1)]
         return found[-most:] if most else found
 
     def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
         records = self._disk.ok_ends[job]
-        return [ok for _, ok in sorted(records.items()) if ok.first < stop and ok.stop > start]
+        return [records[n] for n in sorted(first for first in records if first < stop) if records[n].stop > start]
 
     def last_ends(self, job: int, start: int, most: int) -> list[LastEnd]:
         ends = self._disk.ends[job]

@@ -164,8 +164,7 @@ class ReportQueue:
         """Sends all. Yields each report to get its outputs: the small ones, when the large ones are on disk."""
         while self._items:
             item = self._items[0]
-            if isinstance(item, SendReport):
-                outputs = yield item
+            if isinstance(item, SendReport) and (outputs := (yield item)):
                 item = replace(item, report=replace(item.report, outputs=tuple(outputs)))
             self._send(item)
             del self._items[0]

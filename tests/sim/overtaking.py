@@ -50,15 +50,19 @@ class Overtaking:
         self._passed: Counter[int] = Counter()  # job: turns in a row
 
     def check(self, core: SchedulerCore, acts: Sequence[Act]) -> None:
-        given = _given(core, acts)
-        for worker, job, attempt, tasks in given:
-            if (known := self._kept.get(worker.id)) and (before := known.before.get((job.number, attempt))):
-                before.difference_update(tasks)  # it had come back
-        reserved = self._kept.keys() | core.reservations.of_worker.keys()
-        free = [each for each in given if each.worker.id not in reserved]
-        self._no_share_starves(core, given, free)
-        self._no_job_starves(core, free)
-        self._kept = {each.worker.id: self._look(core, each) for each in core.reservations}
+        given = free = _given(core, acts)
+        if self._kept or core.reservations.of_worker:
+            for worker, job, attempt, tasks in given:
+                if (known := self._kept.get(worker.id)) and (before := known.before.get((job.number, attempt))):
+                    before.difference_update(tasks)  # it had come back
+            reserved = self._kept.keys() | core.reservations.of_worker.keys()
+            free = [each for each in given if each.worker.id not in reserved]
+        if given:
+            self._no_share_starves(core, given, free)
+        if free or self._passed:
+            self._no_job_starves(core, free)
+        if self._kept or core.reservations.of_worker:
+            self._kept = {each.worker.id: self._look(core, each) for each in core.reservations}
 
     def _look(self, core: SchedulerCore, kept: Reservation) -> Kept:
         at, held = foreseen(kept, core.jobs, core.now.mono).at, _held(core, kept.worker)

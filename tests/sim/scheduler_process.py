@@ -234,6 +234,8 @@ class SchedulerProcess:
     def _commit(self, saves: Sequence[Saved]) -> None:
         """StoreFailed when another scheduler has taken over."""
         self.store.commit(saves)
+        if not saves:  # it was to prove that the store is ours
+            return
         self.host.told_events.commit(saves)
         for save in saves:
             if isinstance(save, JobRecord) and save.callers:
@@ -253,9 +255,10 @@ class SchedulerProcess:
                 case JobRecord():
                     self.truth.specs[save.number] = save.spec
                 case JobProgress(number=number, sets=sets) | JobChunk(job=number, sets=sets):
-                    if len(IntervalSet.from_flat(sets.of(TaskState.FAILED))) > self.truth.specs[number].max_fails:
+                    spec, failed = self.truth.specs[number], sets.of(TaskState.FAILED)
+                    if spec.max_fails < NO_LIMIT and len(IntervalSet.from_flat(failed)) > spec.max_fails:
                         self.truth.too_many_failed.add(number)
-                    if self.truth.specs[number].wait_children:  # of such no end says when they succeed
+                    if spec.wait_children:  # of such no end says when they succeed
                         well = IntervalSet.from_flat(sets.of(TaskState.SUCCEEDED))
                         self.truth.succeeded.setdefault(number, IntervalSet()).update(well)
                 case JobEnded():

@@ -59,14 +59,14 @@ class Stalling:
 
     def on_time(self, action: Action) -> None:
         """A timer has run out, or a step of its own is to be done."""
-        if self.stopped:
+        if self._holds:
             self._due.append(action)
         else:
             action()
 
     def hear(self, action: Action) -> None:
         """Something has come in by a socket, after all that came before."""
-        if self.stopped or self._unread:
+        if self._holds or self._unread:
             self._unread.append(action)
         else:
             action()

@@ -216,7 +216,7 @@ class IntervalSet:
     def intersection(self, other: "IntervalSet") -> "IntervalSet":
         """The members of both."""
         few, many = (self, other) if len(self._starts) <= len(other._starts) else (other, self)
-        if not few._starts:
+        if not few._starts or few._starts[0] >= many._stops[-1] or many._starts[0] >= few._stops[-1]:
             return IntervalSet()
         if len(many._starts) == 1:  # as most sets are, of the jobs of one task all
             start, stop = max(few._starts[0], many._starts[0]), min(few._stops[0], many._stops[0])
@@ -295,6 +295,7 @@ def _lists(ranges: Iterable[tuple[int, int]] | IntervalSet) -> tuple[list[int], 
 
 def _of_sorted(starts: list[int], stops: list[int]) -> IntervalSet:
     """A set of ranges that are sorted, apart and not empty already."""
-    result = IntervalSet()
-    result._starts, result._stops, result._size = starts, stops, sum(stops) - sum(starts)
+    result = IntervalSet.__new__(IntervalSet)
+    result._starts, result._stops = starts, stops
+    result._size = stops[0] - starts[0] if len(starts) == 1 else sum(stops) - sum(starts)
     return result

@@ -72,7 +72,7 @@ class JobTasks:
     @property
     def live(self) -> bool:
         """Whether any task has not ended."""
-        return any(self.sets[state] for state in LIVE)
+        return any(map(self.sets.__getitem__, LIVE))
 
     @property
     def outcome(self) -> TaskState:
@@ -89,7 +89,8 @@ class JobTasks:
 
     def held_by(self, worker_id: str) -> Iterator[tuple[int, IntervalSet]]:
         """(attempt, tasks) of one worker."""
-        return ((attempt, self.held[worker_id, attempt]) for attempt in sorted(self._attempts_held.get(worker_id, ())))
+        attempts = self._attempts_held.get(worker_id)
+        return iter([(attempt, self.held[worker_id, attempt]) for attempt in sorted(attempts)] if attempts else ())
 
     def is_held_by(self, worker_id: str) -> bool:
         return worker_id in self._attempts_held

@@ -1,6 +1,6 @@
 """What must be true of the scheduler's core between turns, whatever happened. Checked in every test and simulation."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from cluster.domain.base.ids import AttemptKey
@@ -47,12 +47,13 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
             _is_asked_for_what_is_paused(core, worker)
     for session, worker in core.sessions.items():
         assert worker.session == session, f"session {session} is not its worker's"
-    for worker in core.workers.values():
-        _is_known_to_have_work_in_advance(core, worker)
+    waiting = {worker.id: _jobs_that_wait_at(core, worker) for worker in core.workers.values() if worker.free < 0}
+    for worker_id, jobs in waiting.items():
+        _is_known_to_have_work_in_advance(core, core.workers[worker_id], jobs)
         if not goes_on:
-            _nothing_waits_there_for_long(core, worker)
-    if not (goes_on or core.queue_pause):
-        _nobody_idles_beside_work_in_advance(core)
+            _nothing_waits_there_for_long(core, core.workers[worker_id], jobs)
+    if waiting and not (goes_on or core.queue_pause):
+        _nobody_idles_beside_work_in_advance(core, waiting)
     _takers_are_in_order(core)
     if not (core.takers.roomier or core.ready.fresh or core.queue_pause):  # else placing goes on in the next turn
         for number in numbers:
@@ -98,8 +99,7 @@ def _finishing_is_what_waits_for_children(core: SchedulerCore, job: Job) -> None
 
 
 def _takers_are_in_order(core: SchedulerCore) -> None:
-    taking = (worker for worker in core.workers.values() if can_take(worker))
-    rest = sorted((-worker.free, worker.session, worker.id) for worker in taking)
+    rest = sorted([(-worker.free, worker.session, worker.id) for worker in core.workers.values() if can_take(worker)])
     order = [(free, session, worker.id) for free, session, worker in core.takers.entries]
     assert order == rest, f"workers that take work are {rest}, in order {order}"
 
@@ -113,39 +113,39 @@ def _nothing_waits_that_would_fit(core: SchedulerCore, job: Job) -> None:
         assert not fits, f"job {job.number}: ready, and worker {worker.id} has {worker.free} millicpus free"
 
 
-def _is_known_to_have_work_in_advance(core: SchedulerCore, worker: Worker) -> None:
-    if worker.free < 0 and (requests := {job.request for job in _jobs_that_wait_at(core, worker)}):
-        known = any(worker.id in core.in_advance.get(request, ()) for request in requests)
-        assert known, f"worker {worker.id}: {worker.free} millicpus free, and nobody knows of its work in advance"
+def _is_known_to_have_work_in_advance(core: SchedulerCore, worker: Worker, jobs: Sequence[Job]) -> None:
+    """`jobs`: those that wait at the worker, which holds more than it has cpus for."""
+    known = not jobs or any(worker.id in core.in_advance.get(job.request, ()) for job in jobs)
+    assert known, f"worker {worker.id}: {worker.free} millicpus free, and nobody knows of its work in advance"
 
 
-def _nobody_idles_beside_work_in_advance(core: SchedulerCore) -> None:
+def _nobody_idles_beside_work_in_advance(core: SchedulerCore, jobs: Mapping[str, Sequence[Job]]) -> None:
+    """`jobs`: those that wait at workers, by their ids, which hold more than they have cpus for."""
     for request, workers in core.in_advance.items():
         there = [worker for worker in workers.values() if worker.session is not None]
-        waiting = [w.id for w in there if w.free < 0 and any(j.request == request for j in _jobs_that_wait_at(core, w))]
-        able = [w for w in core.workers.values() if can_take(w) and can_ever_run(request, w)]
-        idle = [w.id for w in core.reservations.not_kept(request, able) if tasks_that_fit(request, w)]
-        if waiting and idle:
-            assert any(w.coming_back for w in there), f"{idle} idle, and work waits in advance at {waiting}: {request}"
+        waiting = [w.id for w in there if any(job.request == request for job in jobs.get(w.id, ()))]
+        if waiting and not any(w.coming_back for w in there):
+            able = [w for w in core.workers.values() if can_take(w) and can_ever_run(request, w)]
+            idle = [w.id for w in core.reservations.not_kept(request, able) if tasks_that_fit(request, w)]
+            assert not idle, f"{idle} idle, and work waits in advance at {waiting}: {request}"
 
 
-def _nothing_waits_there_for_long(core: SchedulerCore, worker: Worker) -> None:
+def _nothing_waits_there_for_long(core: SchedulerCore, worker: Worker, jobs: Sequence[Job]) -> None:
     """Of what may have started, nobody needs to have said so. But all of it cannot have."""
-    if worker.session is None or worker.free >= 0:
+    if worker.session is None:
         return
     assert ("late", worker.id) in core.timers, f"worker {worker.id}: nobody looks how long work in advance waits there"
-    waiting = [job for job in _jobs_that_wait_at(core, worker) if core.now.mono - job.assigned_at > 2.01 * LATE]
+    waiting = [job for job in jobs if core.now.mono - job.assigned_at > 2.01 * LATE]
     late = [job for job in waiting if job.number not in worker.recalled]
     assert sum(job.request.millicpus for job in late) <= worker.record.millicpus, (
         f"jobs {[job.number for job in late]} wait at worker {worker.id} for long, and nobody asks for them"
     )
 
 
-def _jobs_that_wait_at(core: SchedulerCore, worker: Worker) -> Iterator[Job]:
+def _jobs_that_wait_at(core: SchedulerCore, worker: Worker) -> list[Job]:
     """Those of which tasks have not started there."""
-    for job in (core.jobs[number] for number in worker.jobs):
-        if any(held.intersection(job.sets[TaskState.ASSIGNED]) for _, held in job.held_by(worker.id)):
-            yield job
+    jobs = [job for number in worker.jobs if (job := core.jobs[number]).sets[TaskState.ASSIGNED]]
+    return [job for job in jobs if any(h.intersection(job.sets[TaskState.ASSIGNED]) for _, h in job.held_by(worker.id))]
 
 
 def _is_asked_for_all_if_drained(core: SchedulerCore, worker: Worker) -> None:
@@ -200,11 +200,13 @@ def _each_task_has_one_state(job: Job) -> None:
         assert start == at, f"job {job.number}: task {at} has no state"
         at = stop
     assert at == count, f"job {job.number}: states for {at} tasks, and it has {count}"
-    total = sum(len(tasks) for tasks in job.sets.values())
+    total = sum(map(len, job.sets.values()))
     assert total == count, f"job {job.number}: {total} states for {count} tasks"
 
 
 def _held_tasks_are_assigned_or_running(job: Job) -> None:
+    if not (job.held or any(map(job.sets.__getitem__, HELD))):
+        return
     held, active = _joined(job.held.values()), _joined(job.sets[state] for state in HELD)
     assert held == active, f"job {job.number}: held {held}, active {active}"  # unequal if any has two holders
     assert all(job.held.values()), f"job {job.number}: an empty hold"
@@ -212,7 +214,7 @@ def _held_tasks_are_assigned_or_running(job: Job) -> None:
 
 def _pieces(sets: Iterable[IntervalSet]) -> list[tuple[int, int]]:
     """All ranges of these, in order."""
-    return sorted(piece for tasks in sets if tasks for piece in tasks.bounds())
+    return sorted([piece for tasks in sets if tasks for piece in tasks.bounds()])
 
 
 def _joined(sets: Iterable[IntervalSet]) -> list[tuple[int, int]]:
@@ -228,8 +230,8 @@ def _joined(sets: Iterable[IntervalSet]) -> list[tuple[int, int]]:
 
 def _ended_means_ended(core: SchedulerCore, job: Job) -> None:
     assert bool(job.ended_at) == (not job.live), f"job {job.number}: ended_at {job.ended_at}, live {job.live}"
-    unfinished = any(other is job for other in core.unfinished())
-    assert unfinished == job.live, f"job {job.number}: live {job.live}, among the unfinished {unfinished}"
+    unfinished, live = core.is_unfinished(job), job.live
+    assert unfinished == live, f"job {job.number}: live {live}, among the unfinished {unfinished}"
 
 
 def _held(job: Job) -> IntervalSet:

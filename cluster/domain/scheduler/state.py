@@ -100,6 +100,10 @@ class State:
         """The jobs that have not ended: by number, but for those that were reopened."""
         return self._unfinished.values()
 
+    def is_unfinished(self, job: Job) -> bool:
+        """Whether it is among these."""
+        return self._unfinished.get(job.number) is job
+
     def unfinished_before(self, number: int) -> int:
         """How many of the unfinished jobs come before that one."""
         if self._line is None:

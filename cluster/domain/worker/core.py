@@ -140,7 +140,7 @@ class WorkerCore:
             due.append(self.outbox.next_report_at(len(self.held.backlog)))
         if self._closing is not None and not self._finished:
             due.append(self.session.silence_ends(self._closing))
-        return min((at for at in due if at is not None), default=None)
+        return min([at for at in due if at is not None], default=None)
 
     @property
     def connected(self) -> bool:
@@ -318,10 +318,10 @@ class WorkerCore:
         entries = self.outbox.take(now)
         small, large = with_output(entries)
         sequence = entries[-1].what.seq if entries else 0
-        report = build_report(entries, sequence, self._refused)
-        self._refused = {}
         draining = self._closing is not None
-        effects.append(SendReport(self.session.number, replace(report, draining=draining), small, large))
+        report = build_report(entries, sequence, self._refused, draining=draining)
+        self._refused = {}
+        effects.append(SendReport(self.session.number, report, small, large))
         if draining:
             self._send_heartbeat(now, effects)
             self._farewell = self.session.heartbeat

@@ -40,7 +40,9 @@ def with_output(entries: Sequence[JournalEntry]) -> tuple[tuple[AttemptKey, ...]
     return small, tuple(key for key, end in ends if output_is_large(end))
 
 
-def build_report(entries: Sequence[JournalEntry], sequence: int, refused: Iterable[AttemptKey] = ()) -> Report:
+def build_report(
+    entries: Sequence[JournalEntry], sequence: int, refused: Iterable[AttemptKey] = (), *, draining: bool = False
+) -> Report:
     """The report on these entries, without outputs. A start whose end is there too goes unsaid.
 
     `refused`: attempts that never got as far as the launcher; they are given back too.
@@ -65,6 +67,7 @@ def build_report(entries: Sequence[JournalEntry], sequence: int, refused: Iterab
         ok=tuple(_runs(sorted(ok, key=lambda pair: (pair[0].job, pair[0].attempt, pair[0].index)))),
         ended=tuple(ended),
         returned=group(returned),
+        draining=draining,
     )
 
 

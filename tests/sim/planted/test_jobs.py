@@ -157,6 +157,7 @@ def nobody_waits_for_its_children(patch: Patch) -> None:
     patch.setattr(Family, "adopt", lambda self, job, _: adopt(self, job, None))
 
 
+@found_by(12)
 def children_of_former_attempts_count(patch: Patch) -> None:
     failed = Family.failed
     patch.setattr(
@@ -169,6 +170,7 @@ def children_of_former_attempts_count(patch: Patch) -> None:
     )
 
 
+@found_by(6)
 def a_child_that_goes_on_again_has_failed_for_good(patch: Patch) -> None:
     """Until the scheduler is started anew, that is."""
     adopt = Family.adopt

@@ -103,7 +103,7 @@ def the_deadline_of_a_drain_is_over_and_nobody_is_told(patch: Patch) -> None:
     patch.setattr(draining, "_stop", lambda state, worker: None)
 
 
-@found_by(41)
+@found_by(59)
 def a_drain_is_not_saved(patch: Patch) -> None:
     def drained(state: State, event: WorkersDrained) -> None:
         for worker in state.called(event.workers[0]):
