@@ -1,14 +1,16 @@
-"""Job files: TOML, described in docs/job-file.md. Here one is read; `client.submit_many` hands its jobs in."""
+"""Job files: TOML or JSON, described in docs/job-file.md. Here one is read; `client.submit_many` hands its jobs in."""
 
+import json
 import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.client.toml_positions import positions
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.strict_json import NoJson, parse_json
 from cluster.domain.job.job_tables import Path, WrongTable, specs_of
 from cluster.domain.job.spec import JobSpec
 
@@ -24,6 +26,7 @@ class JobFile:
         the key."""
         self.path = os.fspath(path)
         self._text = _decoded(self.path, _content(self.path))
+        self._is_json = self._text.lstrip().startswith("{")  # as no TOML begins
         try:
             self.specs: list[JobSpec] = specs_of(self._tables(), self._load, os.environ)
         except WrongTable as error:
@@ -31,18 +34,22 @@ class JobFile:
 
     def wrong(self, path: Path, text: str) -> InvalidInput:
         """An error about the table or key at that path."""
-        known = positions(self._text)
+        known = {} if self._is_json else positions(self._text)
         other = (*path[:-1], path[-1].replace("-", "_")) if path else path  # keys may be written both ways
         line, column = next((known[each] for each in (path, other, path[:-1]) if each in known), (0, 0))
         return InvalidInput(f"{self.path}:{line}:{column}: {text}" if line else f"{self.path}: {text}")
 
     def _tables(self) -> Mapping[str, Any]:
         try:
-            return tomllib.loads(self._text)
+            return _of_json(self._text) if self._is_json else tomllib.loads(self._text)
+        except json.JSONDecodeError as error:
+            raise InvalidInput(f"{self.path}:{error.lineno}:{error.colno}: this is no JSON: {error.msg}") from None
         except tomllib.TOMLDecodeError as error:
             match = _AT.fullmatch(str(error))
             where, what = (f"{match[2]}:{match[3]}:", match[1]) if match else ("", str(error))
             raise InvalidInput(f"{self.path}:{where} this is no TOML: {what}") from None
+        except NoJson as error:
+            raise InvalidInput(f"{self.path}: this is no JSON: {error}") from None
         except RecursionError:
             raise InvalidInput(f"{self.path}: its values lie in too many levels") from None
 
@@ -54,6 +61,21 @@ class JobFile:
         if not content.strip(b"\n"):
             raise InvalidInput("the file is empty, so there is nothing to run")
         return content
+
+
+def _of_json(text: str) -> Mapping[str, Any]:
+    """NoJson, also where an object has a name twice; JSONDecodeError, which knows the place."""
+    tables: Mapping[str, Any] = parse_json(text, pairs=_object)
+    return tables
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NoJson(f"{twice[:60]!r} comes twice in one object")
+    return found
 
 
 def _content(path: str) -> bytes:

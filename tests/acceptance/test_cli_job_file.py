@@ -1,5 +1,6 @@
 """Job files, through the command line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,26 @@ def test_what_cannot_be_run_of_a_file_is_refused_before_anything_is(cluster: Com
     assert "--retries does not go with --file" in cluster("run", "--retries", "1", "--file", str(path)).err
     assert "give no command beside it" in cluster("run", "--file", str(path), "--", "true").err
     assert cluster.ok("job", "list", "-q").text == before
+
+
+def test_a_file_may_be_json_and_come_from_stdin(cluster: Command) -> None:
+    # S3.14
+    jobs = {"second": {"command": ["echo", "two"], "after": "first"}, "first": {"commands": ["echo one", "echo more"]}}
+    text = json.dumps({"defaults": {"retries": 1}, "jobs": jobs}, indent=1)
+    assert cluster.ok("run", "-q", "--file", "-", stdin=text.encode()).text == "one\nmore\ntwo\n"
+    shown = cluster.ok("job", "submit", "--file", "-", "--check", "--json", stdin=text.encode()).json
+    assert [(job["name"], job["retries"]) for job in shown] == [("first", 1), ("second", 1)]
+    for wrong, said in (
+        ('{"jobs": {"a": {"command": "x",}}}', "-:1:32: this is no JSON: "),
+        (
+            '{"jobs": {"a": {"command": "x", "command": "y"}}}',
+            "-: this is no JSON: 'command' comes twice in one object",
+        ),
+        ('{"jobs": {"a": {"command": "x", "retries": NaN}}}', "-: this is no JSON: NaN is no number of JSON"),
+        ('{"jobs": {"a": {"command": "x", "retrys": 1}}}', "-: job a: there is no option 'retrys'; the nearest is"),
+        ('{"jobs": []}', "-: it has no jobs: "),
+    ):
+        refused = cluster("job", "submit", "--file", "-", stdin=wrong.encode())
+        assert (refused.code, refused.err.startswith(f"cluster: {said}"), refused.err.count("\n")) == (2, True, 1), (
+            refused
+        )
