@@ -3,8 +3,9 @@
 import random
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -39,7 +40,7 @@ _ODD_DOUBLES = {"infinite": float("inf"), "no number": float("nan"), "negative":
 class Attack:
     method: str  # /package.Service/Method
     name: str
-    messages: tuple[bytes, ...]
+    make: Callable[[], tuple[bytes, ...]]  # its messages, which are large: they are made where they are sent
 
     def __str__(self) -> str:
         return f"{self.method.rpartition('.')[2]}: {self.name}"
@@ -71,7 +72,11 @@ def attacks(method: str) -> Iterator[Attack]:
     for path in _paths(_descriptor(method).input_type):
         where = ".".join(field.name for field in path)
         for kind, payload in _on_a_field(path[-1]):
-            yield Attack(method, f"{kind} in {where}", (_base(method) + _within(path[:-1], payload),))
+            yield Attack(method, f"{kind} in {where}", partial(_with_a_field, method, path[:-1], payload))
+
+
+def _with_a_field(method: str, path: tuple[Any, ...], payload: Callable[[], bytes]) -> tuple[bytes, ...]:
+    return (_base(method) + _within(path, payload()),)
 
 
 def _descriptor(method: str) -> Any:
@@ -79,48 +84,53 @@ def _descriptor(method: str) -> Any:
     return _SERVICES[service].methods_by_name[name]
 
 
-def _on_the_whole(method: str) -> Iterator[tuple[str, tuple[bytes, ...]]]:
+def _on_the_whole(method: str) -> Iterator[tuple[str, Callable[[], tuple[bytes, ...]]]]:
     base, noise = _base(method), random.Random(method)
-    yield "nothing", ()
-    yield "an empty message", (b"",)
-    yield "half a message", (base[: len(base) // 2 + 1],)
-    yield "noise", (noise.randbytes(100_000),)
-    yield "unknown fields", (base + b"\xf8\x07\x01" * (MANY // 3),)
-    yield "one unknown field", (base + _bytes(99, bytes(HUGE)),)
-    yield "groups", (base + b"\xfb\x07" * (MANY // 2),)
+    yield "nothing", lambda: ()
+    yield "an empty message", lambda: (b"",)
+    yield "half a message", lambda: (base[: len(base) // 2 + 1],)
+    yield "noise", lambda: (noise.randbytes(100_000),)
+    yield "unknown fields", lambda: (base + b"\xf8\x07\x01" * (MANY // 3),)
+    yield "one unknown field", lambda: (base + _bytes(99, bytes(HUGE)),)
+    yield "groups", lambda: (base + b"\xfb\x07" * (MANY // 2),)
+    yield "deep messages", lambda: (base + _deep() * (MANY // len(_deep())),)
+    yield "a length beyond the end", lambda: (base + _tag(1, 2) + _varint(2**31),)
+    if is_stream(method):
+        yield "many small messages", lambda: (base,) * SMALL
+        yield "many empty messages", lambda: (base, *(b"",) * SMALL)
+
+
+def _deep() -> bytes:
+    """Messages, one within the other."""
     deep = b""
     for _ in range(200):
         deep = _bytes(15, deep)
-    yield "deep messages", (base + deep * (MANY // len(deep)),)
-    yield "a length beyond the end", (base + _tag(1, 2) + _varint(2**31),)
-    if is_stream(method):
-        yield "many small messages", (base,) * SMALL
-        yield "many empty messages", (base, *(b"",) * SMALL)
+    return deep
 
 
-def _on_a_field(field: Any) -> Iterator[tuple[str, bytes]]:
+def _on_a_field(field: Any) -> Iterator[tuple[str, Callable[[], bytes]]]:
     number = field.number
     if field.type == FieldDescriptor.TYPE_STRING:
-        yield "a huge text", _bytes(number, b"x" * HUGE)
-        yield "a long text", _bytes(number, b"\x01" * 1_000_000)
-        yield "no UTF-8", _bytes(number, b"\xff\xfe" * 50)
-        yield "a NUL", _bytes(number, b"a\0b")
+        yield "a huge text", lambda: _bytes(number, b"x" * HUGE)
+        yield "a long text", lambda: _bytes(number, b"\x01" * 1_000_000)
+        yield "no UTF-8", lambda: _bytes(number, b"\xff\xfe" * 50)
+        yield "a NUL", lambda: _bytes(number, b"a\0b")
     elif field.type == FieldDescriptor.TYPE_BYTES:
-        yield "huge bytes", _bytes(number, bytes(HUGE))
-        yield "line ends", _bytes(number, b"\n" * HUGE)
+        yield "huge bytes", lambda: _bytes(number, bytes(HUGE))
+        yield "line ends", lambda: _bytes(number, b"\n" * HUGE)
     elif field.cpp_type in _INTEGERS:
         for name, value in _ODD.items():
-            yield f"the {name} number", _tag(number, 0) + _varint(value)
+            yield f"the {name} number", partial(bytes, _tag(number, 0) + _varint(value))
     elif field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
         for name, time in _ODD_DOUBLES.items():
-            yield f"a time that is {name}", _tag(number, 1) + struct.pack("<d", time)
+            yield f"a time that is {name}", partial(bytes, _tag(number, 1) + struct.pack("<d", time))
     if field.message_type is not None:
-        yield "a broken message", _bytes(number, b"\x0a\xff\xff\xff\x7f")
+        yield "a broken message", lambda: _bytes(number, b"\x0a\xff\xff\xff\x7f")
     if field.is_repeated and field.cpp_type in _INTEGERS:
-        yield "a packed crowd", _bytes(number, b"\x01" * HUGE)
+        yield "a packed crowd", lambda: _bytes(number, b"\x01" * HUGE)
     elif field.is_repeated:
-        yield "a crowd", _bytes(number, b"") * (MANY // 2)
-        yield "as many as are let in", _bytes(number, b"\x0a\x01x" if field.message_type else b"x") * 30_000
+        yield "a crowd", lambda: _bytes(number, b"") * (MANY // 2)
+        yield "as many as are let in", lambda: _bytes(number, b"\x0a\x01x" if field.message_type else b"x") * 30_000
 
 
 def _paths(message: Any, seen: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -189,14 +199,14 @@ def legal() -> Iterator[Attack]:
     def submit(what: str, **fields: Any) -> Attack:
         spec = job_pb2.JobSpec(**{"argv": ["true"], "millicpus": 2**31, **fields})
         request = jobs_pb2.SubmitRequest(id=str(uuid.uuid4()), spec=spec)
-        return Attack("/cluster.v1.Jobs/Submit", what, (request.SerializeToString(),))
+        return Attack("/cluster.v1.Jobs/Submit", what, lambda: (request.SerializeToString(),))
 
     def ask(method: str, name: str, *texts: str, **fields: Any) -> Attack:
         kind: Any = {"List": jobs_pb2.ListRequest, "Wait": jobs_pb2.WaitRequest, "Cancel": jobs_pb2.CancelRequest}[
             method
         ]
         request = kind(selectors=[jobs_pb2.Selector(text=text) for text in texts], **fields)
-        return Attack(f"/cluster.v1.Jobs/{method}", name, (request.SerializeToString(),))
+        return Attack(f"/cluster.v1.Jobs/{method}", name, lambda: (request.SerializeToString(),))
 
     yield submit("two million lines", lines=b"x" + b"\n" * 1_999_999)
     yield submit("16 MiB of lines", lines=b"\n".join([b"x" * 100_000] * 167))
@@ -208,7 +218,7 @@ def legal() -> Iterator[Attack]:
         "a hundred million tasks", array=[job_pb2.ArraySegment(first=1, last=100_000_000, step=1)], name="wide"
     )
     get = jobs_pb2.GetRequest(selector=jobs_pb2.Selector(text="last.1-100000000"), max_tasks=10_000)
-    yield Attack("/cluster.v1.Jobs/Get", "ten thousand tasks", (get.SerializeToString(),))
+    yield Attack("/cluster.v1.Jobs/Get", "ten thousand tasks", lambda: (get.SerializeToString(),))
     yield ask("List", "10,000 numbers", *(str(n) for n in range(1, 10_000)))
     yield ask("List", "10,000 times a job", *(["1", "last"] * 5000))
     yield ask("List", "a hundred of every other task", *(f"last.{n}-99999:2" for n in range(1, 201, 2)))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,21 +96,22 @@ class Grounds:
         """Makes it, and tells what became of others meanwhile."""
         victim = "worker" if ".Worker/" in attack.method else "scheduler"
         pid = self.attacked.pid("w1" if victim == "worker" else "scheduler")
+        messages = attack.make()
         before = _memory(pid, "VmRSS")
         _reset_peak(pid)
         since = time.monotonic()
-        answer = await self._make(attack, victim, role)
+        answer = await self._make(attack, messages, victim, role)
         await self.pings.settled(time.monotonic())
         noise = max(self.pings.worst("control", since), _yardstick())
         wait = self.pings.worst(victim, since)
         return Found(wait - NOISE * noise, wait, _memory(pid, "VmHWM") - before, answer)
 
-    async def _make(self, attack: Attack, victim: str, role: str) -> str:
+    async def _make(self, attack: Attack, messages: Iterable[bytes], victim: str, role: str) -> str:
         key = ("joining" if attack.method == JOIN else victim), role
         if key not in self._channels:
             self._channels[key] = self._dial(*key)
         method: Any = self._channels[key].stream_stream(attack.method)
-        call = method(_stay(attack))
+        call = method(_stay(attack, messages))
         try:
             async with asyncio.timeout(GOING_ON if goes_on(attack.method) else ATTACK):
                 return await _outcome(call)
@@ -131,9 +132,9 @@ class Grounds:
             await channel.close()
 
 
-async def _stay(attack: Attack) -> AsyncIterator[bytes]:
+async def _stay(attack: Attack, messages: Iterable[bytes]) -> AsyncIterator[bytes]:
     """The messages; a stream then goes on for a while."""
-    for message in attack.messages:
+    for message in messages:
         yield message
     if is_stream(attack.method):
         await asyncio.sleep(WAITING)
