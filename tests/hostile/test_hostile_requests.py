@@ -16,7 +16,9 @@ from cluster.rpc.roles import allowed
 from tests.hostile.attacks import JOIN, Attack, attacks, legal, methods
 from tests.hostile.grounds import Found, Grounds, grounds
 
-LONGEST = 0.1  # seconds that others may have to wait, more than for a scheduler that nobody attacks
+# Seconds that others may have to wait, more than for a scheduler that nobody attacks. This is by the clock, on a
+# machine that may have others to serve: what holds a loop for 0.1 s of the processor is found by test_held_loops.
+LONGEST = 0.3
 MOST_GROWTH = 200_000_000  # bytes
 TRIES = 3  # of one that seems to have stalled others: what is the attack's doing happens each time
 
