@@ -134,8 +134,9 @@ def _tell(specs: Sequence[JobSpec], numbers: Sequence[int], as_json: bool, quiet
         print_json([{"job": number, "name": spec.name} for spec, number in zip(specs, numbers, strict=True)])
         return
     for spec, number in zip(specs, numbers, strict=True):
-        tasks = f", {spec.task_count} task{'' if spec.task_count == 1 else 's'}" if spec.is_array else ""
-        print(number if quiet else f"job {number} submitted ({spec.name}{tasks})")
+        tasks = f"{spec.task_count} task{'' if spec.task_count == 1 else 's'}" if spec.is_array else ""
+        more = ", ".join(filter(None, (spec.name, tasks)))
+        print(number if quiet else f"job {number} submitted{f' ({more})' if more else ''}")
 
 
 def _show(specs: Sequence[JobSpec], as_json: bool) -> None:

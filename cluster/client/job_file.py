@@ -6,11 +6,13 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cluster.client.toml_positions import positions
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.strict_json import NoJson, parse_json
+from cluster.domain.job.job_requests import is_request, request_of
 from cluster.domain.job.job_tables import Path, WrongTable, specs_of
 from cluster.domain.job.spec import JobSpec
 
@@ -28,7 +30,12 @@ class JobFile:
         self._text = _decoded(self.path, _content(self.path))
         self._is_json = self._text.lstrip().startswith("{")  # as no TOML begins
         try:
-            self.specs: list[JobSpec] = specs_of(self._tables(), self._load, os.environ)
+            tables = self._tables()
+            self.specs: list[JobSpec] = (
+                [self._asked(tables)]
+                if self._is_json and is_request(tables)
+                else specs_of(tables, self._load, os.environ)
+            )
         except WrongTable as error:
             raise self.wrong(error.path, str(error)) from None
 
@@ -38,6 +45,11 @@ class JobFile:
         other = (*path[:-1], path[-1].replace("-", "_")) if path else path  # keys may be written both ways
         line, column = next((known[each] for each in (path, other, path[:-1]) if each in known), (0, 0))
         return InvalidInput(f"{self.path}:{line}:{column}: {text}" if line else f"{self.path}: {text}")
+
+    def _asked(self, members: Mapping[str, Any]) -> JobSpec:
+        """The one job that a request asks for."""
+        asked = request_of(members, self._load)
+        return replace(asked.spec, key=asked.id or asked.spec.key, files=asked.files)
 
     def _tables(self) -> Mapping[str, Any]:
         try:

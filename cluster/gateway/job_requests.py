@@ -14,22 +14,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.given_files import MAX_BYTES, MAX_FILES, packed, wrong_name
-from cluster.domain.job.job_tables import COMMANDS, JOBS, WrongTable, specs_of
+from cluster.domain.job.job_requests import ENVIRONMENT, FILES, JobRequest, refuse_files, request_of
+from cluster.domain.job.job_tables import WrongTable
 from cluster.domain.job.kinds import SWITCH
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.gateway.binding import QUICK, media_type
 from cluster.gateway.handled_routes import Exchange, Schema
-from cluster.gateway.members import JSON, is_text, object_in, pointer
+from cluster.gateway.members import JSON, object_in, pointer
 from cluster.gateway.multipart import MULTIPART, FormField, parts_of
 from cluster.gateway.problems import MALFORMED, TOO_LARGE, WRONG_TYPE, Problem, WrongPlace, invalid
 
 FORM = "application/x-www-form-urlencoded"
-ENVIRONMENT, REQUEST_ID, NAME, FILES = "environment", "request_id", "name", "files"
 MOST_NAME = 100  # characters of a file's
 _SWITCHES = {option.name for option in OPTIONS if option.kind is SWITCH}
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:]')  # of JSON, as far as it matters where lists and objects are
@@ -52,13 +52,6 @@ REQUEST_SCHEMA: Schema = {
     },
 }
 BODIES = {JSON: REQUEST_SCHEMA, FORM: REQUEST_SCHEMA, MULTIPART: REQUEST_SCHEMA}
-
-
-class JobRequest(NamedTuple):
-    """What is to be run, and the id that its caller gave the request; empty: none."""
-
-    spec: JobSpec
-    id: str
 
 
 async def job_request(exchange: Exchange, default: Mapping[str, Any] | None = None) -> JobRequest | None:
@@ -172,28 +165,15 @@ def _members_of(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _judged(members: dict[str, Any], default: Mapping[str, Any] | None) -> JobRequest:
-    table = dict(members)
-    request_id, name = _text(table, REQUEST_ID), _text(table, NAME)
-    files = tuple(table.pop(FILES, ()))
-    if ENVIRONMENT in table:
-        if "env" in table:
-            raise invalid([WrongPlace("env and environment are the same: say it once", pointer("env"))])
-        table["env"] = table.pop(ENVIRONMENT)
-    if COMMANDS in table:
-        table[COMMANDS] = _commands(table[COMMANDS])
     try:
-        json.dumps(table, ensure_ascii=False).encode()
+        json.dumps(members, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise invalid([WrongPlace("half of a surrogate pair is no character", "")]) from None
-    for key, value in (default or {}).items():
-        if not {key, COMMANDS, "command", "script"} & table.keys():
-            table[key] = value
     try:
-        (spec,) = specs_of({JOBS: {name: table}}, _no_file)
+        asked = request_of(members, refuse_files, default)
     except WrongTable as error:
-        path = [ENVIRONMENT if part == "env" and ENVIRONMENT in members else part for part in error.path[2:]]
-        raise invalid([WrongPlace(_words(error, name), pointer(*path))]) from None
-    return JobRequest(_given(spec, files), request_id)
+        raise invalid([WrongPlace(str(error), pointer(*error.path))]) from None
+    return asked._replace(spec=_given(asked.spec, asked.files))
 
 
 def _given(spec: JobSpec, files: Sequence[str]) -> JobSpec:
@@ -212,37 +192,3 @@ def _given(spec: JobSpec, files: Sequence[str]) -> JobSpec:
     except InvalidInput as error:
         raise invalid([WrongPlace(str(error), pointer(FILES))]) from None
     return spec
-
-
-def _text(table: dict[str, Any], member: str) -> str:
-    """Takes it out. A number will do, too."""
-    value = table.pop(member, "")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not is_text(value):
-        raise invalid([WrongPlace("this is no text", pointer(member))])
-    return str(value)
-
-
-def _commands(value: Any) -> list[Any]:
-    """Each `{"exec": [...]}` as its words; the document has `command` for it, too."""
-    if not isinstance(value, list) or not value:
-        raise invalid([WrongPlace('use a list of commands, as in [{"exec": ["echo", "hello"]}]', pointer(COMMANDS))])
-    found = []
-    for place, each in enumerate(value):
-        if isinstance(each, dict):
-            if len(each) != 1 or not each.keys() <= {"exec", "command"}:
-                words = 'a command has one member, as in {"exec": ["echo", "hello"]}'
-                raise invalid([WrongPlace(words, pointer(COMMANDS, place))])
-            (each,) = each.values()
-        found.append(each)
-    return found
-
-
-def _no_file(path: str) -> NoReturn:
-    raise InvalidInput("no file is read here: give its content, where the option takes that")
-
-
-def _words(error: WrongTable, name: str) -> str:
-    """Without the name of the table, of which the caller knows nothing."""
-    return str(error).removeprefix(f"job {name}: ")

@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from cluster.client.job_fields import new_job_id
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.wall_time import iso
+from cluster.domain.job.job_requests import JobRequest
 from cluster.domain.job.job_tables import key_of
 from cluster.domain.job.selectors import SelectorKind, parse_selector
 from cluster.domain.job.spec import OPTIONS, JobSpec
@@ -17,7 +18,7 @@ from cluster.domain.trust.tokens import split_address
 from cluster.gateway.binding import accepts
 from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema, in_both_forms
 from cluster.gateway.job_placements import ANSWERS, QUERY, ask_node, placements_of
-from cluster.gateway.job_requests import BODIES, JobRequest, job_request, request_of_query
+from cluster.gateway.job_requests import BODIES, job_request, request_of_query
 from cluster.gateway.job_states import ERROR, GOOD, RUNNING, STATE_SCHEMAS, STOPPED, UNKNOWN, state_and_status
 from cluster.gateway.members import JSON, TEXT, document, object_of
 from cluster.gateway.problems import WrongPlace, invalid

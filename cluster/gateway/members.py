@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from cluster.domain.job.job_requests import is_text
 from cluster.gateway.handled_routes import Exchange, Schema
 from cluster.gateway.json_messages import parse_json
 from cluster.gateway.problems import WrongPlace, invalid
@@ -35,11 +36,6 @@ async def texts_in(exchange: Exchange, *known: str) -> Mapping[str, str]:
     if wrong:
         raise invalid(wrong)
     return {name: value.get(name, "") for name in known}
-
-
-def is_text(value: Any) -> bool:
-    """Whether it is one that can be sent on: half of a surrogate pair cannot."""
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def pointer(*path: Any) -> str:

@@ -1,6 +1,7 @@
 """Job files, through the command line."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,27 @@ def test_a_file_may_be_json_and_come_from_stdin(cluster: Command) -> None:
         assert (refused.code, refused.err.startswith(f"cluster: {said}"), refused.err.count("\n")) == (2, True, 1), (
             refused
         )
+
+
+def test_one_job_may_be_asked_for_in_json(cluster: Command) -> None:  # S3.3, S3.14
+    request = '{"commands": [{"exec": ["echo", "one"]}, {"exec": ["sh", "-c", "echo $A"]}], "environment": {"A": "two"}'
+    one = f'{request}, "request_id": "cli-1"}}'.encode()
+    made = cluster.ok("job", "submit", "--file", "-", stdin=one).text
+    assert re.fullmatch(r"job \d+ submitted\n", made)
+    number = made.split()[1]
+    again = cluster.ok("job", "submit", "-q", "--file", "-", stdin=one).text
+    assert again == f"{number}\n", "the same id is the same job"
+    assert cluster.ok("job", "wait", number).code == 0
+    assert cluster.ok("job", "logs", number).text == "one\ntwo\n"
+    refused = cluster("job", "submit", "--file", "-", stdin=f'{request}, "timeout": "soon"}}'.encode())
+    assert (refused.code, "cluster: -: timeout = 'soon'" in refused.err) == (2, True), refused
+
+
+def test_the_words_after_two_hyphens_are_the_command_and_nodes_are_listed(cluster: Command) -> None:  # S3.14
+    number = cluster.ok("job", "submit", "-q", "--", "echo", "--quiet").text.strip()
+    cluster.ok("job", "wait", number)
+    assert cluster.ok("job", "logs", number).text == "--quiet\n"
+    assert number in [str(job["number"]) for job in cluster.ok("job", "list", "--json").json]
+    assert cluster.ok("job", "show", number, "--json").json["state"] == "succeeded"
+    (node,) = cluster.ok("worker", "list", "--json").json
+    assert node["state"] == "online"

@@ -200,7 +200,7 @@ def test_a_lone_worker_says_what_only_a_scheduler_can(alone: tuple[Command, str]
     assert "accepted" not in unheard.err
 
 
-def test_a_cluster_of_machines_is_one_pasted_line_each(tmp_path: Path) -> None:  # S2.1, S2.2, S2.3, S2.4
+def test_a_cluster_of_machines_is_one_pasted_line_each(tmp_path: Path) -> None:  # S2.1, S2.2, S2.3, S2.4, S3.14
     """Scheduler, worker and user, each in a home of its own, with nothing in common but what is pasted."""
     head, machine, laptop = (Command(tmp_path / name) for name in ("head", "machine", "laptop"))
     with ExitStack() as stack:
