@@ -15,7 +15,7 @@ from cluster.domain.session.messages import Assign, Attempts, Recall
 
 def place(state: State) -> None:
     """What fits now that did not before. No more than this turn has room for: the rest is due at once then."""
-    if state.queue_pause or not (state.takers.roomier or state.ready.fresh or state.changed):
+    if state.queue_pause or not (state.takers.roomier or state.ready.fresh or state.changed or state.placing_goes_on):
         return
     reserving = Round(state.reservations, state.ready, state.takers, state.jobs, state.now.mono)
     reserving.begin()
@@ -34,10 +34,10 @@ def place(state: State) -> None:
         reserving.given(job, worker)
         if state.room <= 0:
             break
-    goes_on = reserving.end() or state.room <= 0 or bool(state.ready.fresh)
+    state.placing_goes_on = reserving.end() or state.room <= 0 or bool(state.ready.fresh)
     for (worker_id, number, attempt), tasks in given.items():
         _send_assign(state, state.workers[worker_id], state.jobs[number], attempt, tasks)
-    if goes_on:
+    if state.placing_goes_on:
         state.timers.set(("place",), state.now.mono)
         return
     there = state.jobs, state.in_advance, state.takers, state.called, reserving

@@ -79,6 +79,7 @@ class State:
         self.ended_ids = EndedIds()  # of jobs that have left memory
         self.most = MOST_AT_ONCE  # of what is due and of ranges that are placed, in one turn
         self.room = 0  # how much of that this turn has left
+        self.placing_goes_on = False  # in the next turn, whatever has changed by then: what waits in advance is due yet
         self.saves: list[Save | Amended] = []  # decided in this turn, as are the acts
         self.acts: list[Act] = []
         self.changed: dict[int, Job] = {}  # in this turn, by number
