@@ -59,8 +59,8 @@ class Batch:
     reads: list[Read] = field(default_factory=list)
     _in_line: dict[int, int] = field(default_factory=dict)  # session: how many of `puts` came in it
 
-    def __bool__(self) -> bool:
-        return bool(self.puts or self.heartbeats or self.reads)
+    def __len__(self) -> int:
+        return len(self.puts) + len(self.heartbeats) + len(self.reads)
 
     def add(self, put: Put) -> None:
         if put.is_heartbeat and not any(session in self._in_line for session in put.sessions):

@@ -2,9 +2,10 @@
 
     batch → core.turn → commit → acts and answers
 
-While a commit is under way the next batch gathers, so under load one commit serves many events, and on the idle path
-nothing waits. As soon as a turn's full share has gathered it has its turn, and one commit takes all that these decide:
-else who has much to say would wait for as many commits as that takes turns, with its heartbeats behind it. Reads run
+While a commit is under way the next batch gathers, and who is about to put something is let put it before a turn begins
+(`gathering`): so under load one commit serves many events, and on the idle path nothing waits. As soon as a turn's full
+share has gathered it has its turn, and one commit takes all that these decide: else who has much to say would wait for
+as many commits as that takes turns, with its heartbeats behind it. Reads run
 between a commit and the next turn: the only moments when memory and disk agree.
 
 When a commit fails or takes long, the core goes ahead of the disk: its turns go on, what they decide waits (but for

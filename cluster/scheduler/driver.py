@@ -26,6 +26,7 @@ from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
 from cluster.scheduler.durable_reads import OnDisk, records_of_ids
 from cluster.scheduler.event_feed import EventFeed
+from cluster.scheduler.gathering import others_come
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.patience import Patience
 from cluster.scheduler.store_reader import StoreReader
@@ -253,8 +254,10 @@ class Driver:
     async def _wait_for(self, step: Step) -> None:
         """Waits for it, but no longer than until it is known that nothing will ever be written any more."""
         match step:
-            case Step.EVENTS if not self._pipeline.gathering:
-                await self._something_to_do()
+            case Step.EVENTS:
+                if not self._pipeline.gathering:
+                    await self._something_to_do()
+                await others_come(lambda: self._pipeline.gathering, self.clock)
             case Step.DISK if not self._writer.failure:
                 await self._news_of_the_disk()
             case _:

@@ -20,6 +20,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.scheduler.views import Detail
 from cluster.domain.session.home import Home
@@ -29,6 +30,7 @@ from cluster.domain.trust.tokens import JoinToken, TokenRecord
 from cluster.pki import issuer
 from cluster.pki.authority import open_authority
 from cluster.pki.issuer import KeyRequest
+from cluster.scheduler import gathering
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver, system_clock
 from cluster.scheduler.expulsion import Expelling
@@ -264,3 +266,28 @@ def test_operations_know_no_wire() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_who_comes_at_nearly_the_same_time_shares_a_turn_and_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "GATHERS", 60.0)  # a slow machine does not part them
+
+    async def body(house: House) -> None:
+        saving, turned = list[Decided](), house.driver.turned
+
+        def note(decided: Decided) -> None:
+            saving.extend([decided] if decided.saves else [])
+            turned(decided)
+
+        monkeypatch.setattr(house.driver, "turned", note)
+
+        async def submit(rounds: int) -> None:
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await house.may.jobs.submit(ADA, str(uuid.uuid4()), JobSpec(("true",)))
+
+        await asyncio.gather(*map(submit, range(0, 12, 2)))
+        assert len(saving) == 1
+
+    in_house(tmp_path, body)
