@@ -748,6 +748,16 @@ def test_whose_a_job_is_is_known_of_those_that_were_assigned(tmp_path: Path) -> 
     outputs.close()
 
 
+def test_a_quiet_clock_that_was_taken_back_is_none_for_what_begins_later(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    link = LauncherLink(AsyncMock(), Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), outputs)
+    link.adopt(Mock())
+    for seconds in (60.0, 0.0):
+        link.perform(Define(5, 5, "id", JobSpec(argv=("true",), quiet_timeout=seconds), 45.0), HeldAttempts())
+        assert link.quiet_limit_of(AttemptKey(5, 0, 1)) == seconds
+    outputs.close()
+
+
 def test_the_same_trouble_is_told_once_and_again_after_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 
