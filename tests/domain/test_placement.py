@@ -237,6 +237,20 @@ def test_an_idle_worker_gets_half_of_what_waits_at_another() -> None:
     assert bench.core.jobs[1].held["idle", 1] == IntervalSet([(16, 20)])
 
 
+def test_an_idle_worker_gets_what_has_not_begun_since_another_came_in_advance_and_was_begun_first() -> None:
+    bench = Bench()
+    busy = bench.worker("busy", 1000)
+    bench.submit(spec(millicpus=300))
+    bench.report(busy, 1, ok=(ok(1, 0, 1, run=0.01),))
+    bench.submit(spec(2, millicpus=500))
+    bench.submit(spec(millicpus=300))  # alike the first
+    assert bench.core.workers["busy"].free == -300
+    bench.report(busy, 2, started=(attempts(3, 1, (0, 1)),))
+    bench.register("idle", 4000)
+    ((session, recall),) = recalls(list(bench.hello("idle")))
+    assert (session, recall.attempts) == (busy, attempts(2, 1, (1, 2)))
+
+
 def test_a_job_for_one_worker_goes_to_no_other() -> None:  # S2.7
     bench = Bench()
     bench.worker("small", 1000)

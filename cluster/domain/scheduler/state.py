@@ -192,6 +192,7 @@ class State:
 
     def allocate(self, worker: Worker, job: Job, tasks: int, request: Request) -> None:
         """The worker holds so many more tasks of the job that asked for that (fewer, if negative)."""
+        had_room = worker.free >= 0
         worker.allocated += tasks * request.millicpus
         if request.beside is not None:
             worker.take(request.beside, tasks)
@@ -200,7 +201,9 @@ class State:
         worker.jobs[job.number] = worker.jobs.get(job.number, 0) + tasks
         self.takers.note(worker)
         if tasks > 0 and worker.free < 0:
-            self.note_in_advance(worker, request)
+            # What it begins first need not be what it got first: any of what it has not begun may be what waits there.
+            for one in [self.jobs[number].request for number in worker.jobs] if had_room else [request]:
+                self.note_in_advance(worker, one)
 
     def note_in_advance(self, worker: Worker, request: Request) -> None:
         """It may hold tasks that ask for that beyond its cpus."""
