@@ -33,10 +33,16 @@ def test_every_option_of_every_command_refuses_nothing() -> None:
     assert seen > 100
 
 
+@pytest.fixture(scope="module")
+def of_the_command_line() -> click.Command:
+    """`job submit` as the whole command line has it, which teaches its commands to refuse nothing."""
+    return next(command for words, command in commands(cli) if words == ("job", "submit"))
+
+
 @pytest.mark.parametrize("option", WITH_VALUE, ids=lambda option: option.name)
-def test_so_does_every_option_of_a_job_wherever_it_stands(option: Option) -> None:
+def test_so_does_every_option_of_a_job_wherever_it_stands(option: Option, of_the_command_line: click.Command) -> None:
     with pytest.raises(click.BadParameter, match=EMPTY):
-        submit.submit.make_context("submit", [option.flag, "", "--", "true"], obj={})
+        of_the_command_line.make_context("submit", [option.flag, "", "--", "true"], obj={})
     with pytest.raises((Elsewhere, InvalidInput)):  # which the whole command line meets again
         of_job([option.flag, "", "--", "true"], {})
     with pytest.raises(InvalidInput, match=rf"column \d+: {EMPTY}"):
