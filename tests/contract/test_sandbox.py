@@ -50,6 +50,10 @@ def test_a_job_without_that_asks_for_nothing_beside_cpus() -> None:
         (replace(SPEC, script="x.sh", argv=()), "--sandbox and --script exclude each other"),
         (replace(SPEC, check_with="grep x"), "--sandbox and --check-with exclude each other"),
         (replace(SPEC, need=f'name == "{"x" * 985}"'), "--need with --sandbox: .* the most are 1000"),
+        *(
+            (replace(SPEC, env=(("A", "1"), (name, "./x.so"))), f"--sandbox and the variable {name} exclude each other")
+            for name in ("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH")
+        ),
     ],
 )
 def test_what_is_outside_of_it_is_refused(spec: JobSpec, words: str) -> None:

@@ -1,5 +1,7 @@
 """What shuts a job in that asks for that (`--sandbox`), as workers offer it; and the option itself."""
 
+from collections.abc import Iterable
+
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.expressions import wrong_expression
 from cluster.domain.job.kinds import SWITCH
@@ -10,6 +12,8 @@ HAS_SANDBOX = f"has {SANDBOX_FACT}"  # which a job needs of its worker that asks
 BUBBLEWRAP, UNCONFINED = "bubblewrap", "unconfined"  # the second: its operator has decided to do without
 SANDBOXES = ("", BUBBLEWRAP, UNCONFINED)  # empty: such jobs do not run there
 JOB_DIRECTORY = "/job"  # where a job that is shut in finds what it was given
+# Variables by which the C library runs a job's code, or reads its files, in any program: also in bubblewrap, outside.
+_OBEYED_OUTSIDE = ("LD_", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH")
 
 SANDBOX: bool = option(
     SWITCH,
@@ -23,6 +27,14 @@ SANDBOX: bool = option(
 def need_in_sandbox(need: str) -> str:
     """What must be true of the worker of a job that is shut in, whose own --need that is; empty: it has none."""
     return f"{HAS_SANDBOX} and ({need})" if need else HAS_SANDBOX
+
+
+def check_variables(names: Iterable[str]) -> None:
+    """InvalidInput for variables that would be obeyed before the job is shut in."""
+    for name in names:
+        if name.startswith(_OBEYED_OUTSIDE):
+            inside = f"set it inside, as in env {name}=VALUE COMMAND"
+            raise InvalidInput(f"--sandbox and the variable {name} exclude each other: it is obeyed outside; {inside}")
 
 
 def check_in_sandbox(need: str, **outside: str) -> None:

@@ -36,7 +36,7 @@ from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIOR
 from cluster.domain.job.retry_options import BACKOFF, GROW, RETRIES, RETRY_ON
 from cluster.domain.job.row_limits import check_rows
 from cluster.domain.job.rows import PREFIX
-from cluster.domain.job.sandbox import SANDBOX, check_in_sandbox
+from cluster.domain.job.sandbox import SANDBOX, check_in_sandbox, check_variables
 from cluster.domain.job.script import HEAD, SCRIPT_FILE, SCRIPT_NAME
 from cluster.domain.job.task_options import EACH_LINE, NUMBERS, ROWS
 from cluster.domain.job.task_variables import OWN_VARIABLES
@@ -351,6 +351,7 @@ def validate(spec: JobSpec) -> None:
     refuse_growth(spec.grow, spec.memory, spec.retries, spec.retry_on)
     if spec.sandbox:
         check_in_sandbox(spec.need, cwd=spec.cwd, script=spec.script, check_with=spec.check_with)
+        check_variables(name for name, _ in spec.env)
     if spec.every and spec.waits:
         raise InvalidInput("--every and --after exclude each other: a job that comes again waits for no other")
     if not spec.every and (spec.catch_up or spec.overlap != SKIP):
