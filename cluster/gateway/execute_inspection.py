@@ -16,6 +16,7 @@ def split(stderr: bytearray, mark: str) -> tuple[bytearray, Mapping[str, Any] | 
         return stderr, None
     try:
         document = json.loads(rest)
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
-        return stderr, None  # the source has written behind it
+        return stderr, None  # the source has written behind it, or named something by what no answer can have
     return own, document if isinstance(document, dict) else None
