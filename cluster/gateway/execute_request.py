@@ -1,5 +1,6 @@
 """What a request to /execute asks for."""
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_duration
 from cluster.domain.job.script import MAX_SCRIPT
-from cluster.gateway.binding import media_type
+from cluster.gateway.binding import QUICK, media_type
 from cluster.gateway.handled_routes import Exchange, Schema
 from cluster.gateway.problems import INVALID, TOO_LARGE, WRONG_METHOD, WRONG_TYPE, Problem, WrongPlace, invalid
 from cluster.gateway.source_code import source_in_form
@@ -55,7 +56,7 @@ async def _in_body(exchange: Exchange) -> list[bytes]:
         if not body:
             return []
         if media_type(exchange.request) == FORM:
-            return source_in_form(body)
+            return source_in_form(body) if len(body) <= QUICK else await asyncio.to_thread(source_in_form, body)
         if media_type(exchange.request) in PLAIN:
             return [body]
     raise Problem(WRONG_TYPE, f"the body must be a form ({FORM}) with a field code, or the source itself (text/plain)")

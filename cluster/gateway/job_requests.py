@@ -60,8 +60,10 @@ async def job_request(exchange: Exchange, default: Mapping[str, Any] | None = No
     async with exchange.body() as body:
         if not body:
             return None
-        read = _read(exchange.request.headers.get("content-type", ""), media_type(exchange.request), body)
-        return _judged(read, default) if len(body) <= QUICK else await asyncio.to_thread(_judged, read, default)
+        said = exchange.request.headers.get("content-type", ""), media_type(exchange.request)
+        if len(body) <= QUICK:
+            return _judged(_read(*said, body), default)
+        return await asyncio.to_thread(lambda: _judged(_read(*said, body), default))
 
 
 def request_of_query(pairs: Sequence[tuple[str, str]], default: Mapping[str, Any]) -> JobRequest:

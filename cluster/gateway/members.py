@@ -1,12 +1,14 @@
 """Bodies that are JSON objects of a few members, and their schemas."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
 
 from cluster.domain.job.job_requests import is_text
+from cluster.gateway.binding import QUICK
 from cluster.gateway.handled_routes import Exchange, Schema
 from cluster.gateway.json_messages import parse_json
 from cluster.gateway.problems import WrongPlace, invalid
@@ -27,7 +29,13 @@ def object_in(body: bytes) -> dict[str, Any]:
 async def texts_in(exchange: Exchange, *known: str) -> Mapping[str, str]:
     """The texts that the body's members are, empty where one is not there. Problem for anything else."""
     async with exchange.body() as body:
-        value = object_in(body)
+        if len(body) <= QUICK:
+            return _texts(body, known)
+        return await asyncio.to_thread(_texts, body, known)
+
+
+def _texts(body: bytes, known: Sequence[str]) -> Mapping[str, str]:
+    value = object_in(body)
     there = f"there is no such member; there are {', '.join(known)}"
     wrong = [WrongPlace(there, pointer(name)) for name in value if name not in known]
     wrong += [

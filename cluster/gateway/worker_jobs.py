@@ -1,5 +1,6 @@
 """Jobs for one chosen worker: /start, /stop, /query and /stream, in the words of a founding document."""
 
+import asyncio
 import shlex
 from typing import Any
 
@@ -11,6 +12,7 @@ from cluster.domain.job.selectors import SelectorKind, parse_selector
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.gateway import event_streams
+from cluster.gateway.binding import QUICK
 from cluster.gateway.handled_routes import Exchange, HandledRoute
 from cluster.gateway.members import JSON, SWITCH, TEXT, document, object_of, texts_in
 from cluster.gateway.problems import WrongPlace, invalid
@@ -24,7 +26,10 @@ async def start(exchange: Exchange) -> Response:
     worker, path = said["worker_id"], said["path"]
     if worker:
         await _expect_worker(exchange, worker)
-    spec = JobSpec(argv=_words(said["command"]), script=path, worker=worker)
+    words = (
+        await asyncio.to_thread(_words, said["command"]) if len(said["command"]) > QUICK else _words(said["command"])
+    )
+    spec = JobSpec(argv=words, script=path, worker=worker)
     answer = await exchange.one("Jobs.Submit", id=new_job_id(), spec=spec_to_proto(spec))
     headers = {"Location": f"/v1/jobs/{answer.job.number}"}
     return document({"job_id": answer.job.id}, 201, headers)
