@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 MOST_REQUESTS = 1000  # under way at a time, streams included
 MOST_OF_ONE = 400  # of them those of one caller
+PIECE = 64 * 1024  # bytes of an answer that are handed on at once
 
 _HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
@@ -95,7 +96,7 @@ class App:
             response = await self._response(request)
             status = response.status_code
             count_request(request.method, scope.get("route", ""), status, time.monotonic() - began)
-            await response(scope, receive, _with_headers(send))
+            await response(scope, receive, _in_pieces(_with_headers(send)))
         except ClusterError as error:  # in the middle of an answer, which is left without its end
             broke = f", broken off: {error}"
         finally:
@@ -184,6 +185,8 @@ class App:
         return shown
 
     def _left(self, request: Request) -> None:
+        for act in getattr(request.state, "at_end", ()):
+            act()
         if (shown := getattr(request.state, "caller", None)) is not None:
             self._of_callers[shown] -= 1
             if not self._of_callers[shown]:
@@ -261,6 +264,20 @@ def _with_headers(send: Send) -> Send:
             date = (b"date", formatdate(usegmt=True).encode())
             message["headers"] = [*message["headers"], date, *(each for each in _HEADERS if each[0] not in present)]
         await send(message)
+
+    return sending
+
+
+def _in_pieces(send: Send) -> Send:
+    """A large answer goes in pieces, each when its reader has taken those before, all but a few: so as long as it is
+    here its request is under way, and counts."""
+
+    async def sending(message: Message) -> None:
+        body = message.get("body", b"")
+        for at in range(PIECE, len(body), PIECE):
+            await send({**message, "body": body[at - PIECE : at], "more_body": True})
+        last = max(0, len(body) - 1) // PIECE * PIECE
+        await send({**message, "body": body[last:]} if last else message)
 
     return sending
 

@@ -6,9 +6,11 @@ output. Who hangs up cancels the job. On the door for debugging each answer is J
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -23,6 +25,7 @@ from cluster.gateway.execute_inspection import INSPECTOR, split
 from cluster.gateway.execute_request import BODIES, PARAMETERS, CodeRequest, read_request
 from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema
 from cluster.gateway.problems import EXHAUSTED, UNAVAILABLE, Problem
+from cluster.rpc.on_behalf import Proof
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2
 
@@ -37,20 +40,26 @@ ENDED = (job_pb2.TASK_STATE_SUCCEEDED, job_pb2.TASK_STATE_FAILED, job_pb2.TASK_S
 
 
 class OutputRoom:
-    """How many bytes of output there may be yet, of all runs together."""
+    """How many bytes of output there may be yet, of all runs together. One caller's may take as much as they leave for
+    all others."""
 
     def __init__(self, most: int) -> None:
         self._left = most
+        self._taken: Counter[Proof] = Counter()
 
-    def take(self, size: int) -> None:
+    def take(self, caller: Proof, size: int) -> None:
         """Problem where there is no room for that."""
-        if size > self._left:
-            raise Problem(EXHAUSTED, "the outputs of other runs take all room that there is; try again soon")
+        if self._taken[caller] + size > self._left - size:
+            raise Problem(EXHAUSTED, "the outputs of runs take all room that there is for you; try again soon")
         self._left -= size
+        self._taken[caller] += size
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, caller: Proof, size: int) -> None:
         """So much is not here any more."""
         self._left += size
+        self._taken[caller] -= size
+        if not self._taken[caller]:
+            del self._taken[caller]
 
 
 _room = OutputRoom(MOST_TOGETHER)
@@ -114,11 +123,12 @@ async def _outcome(exchange: Exchange, run: "_CodeRun", most_stderr: int) -> Cod
         try:
             async with aclosing(run.output()) as pieces:
                 async for piece in pieces:
-                    _room.take(len(piece.data))
+                    _room.take(exchange.shown, len(piece.data))
                     outcome.add(piece)
-                    _room.give_back(outcome.shorten_stderr(most_stderr))
+                    _room.give_back(exchange.shown, outcome.shorten_stderr(most_stderr))
         finally:
-            _room.give_back(len(outcome.stdout) + len(outcome.stderr))
+            size = len(outcome.stdout) + len(outcome.stderr)
+            exchange.at_end(partial(_room.give_back, exchange.shown, size))
         return outcome
 
     return await _unless_hung_up(exchange.request, finished(), run.cancel)

@@ -103,6 +103,10 @@ class Exchange:
         """The body, which counts among all bodies until the context is left. Problem when it is too large or slow."""
         return self._bodies.read(self.request, self._route.methods[0].path)
 
+    def at_end(self, act: Callable[[], None]) -> None:
+        """Does that when all of the answer has gone, or nobody takes it any more."""
+        self.request.state.at_end = [*getattr(self.request.state, "at_end", ()), act]
+
     def parameter(self, name: str) -> str:
         """Its one value in the query; empty: it is not there. Problem where it comes twice."""
         values = self.request.query_params.getlist(name)

@@ -8,8 +8,8 @@ OWN = b"Traceback\n"
 
 
 def test_what_was_found_stands_behind_the_mark() -> None:
-    assert split(bytearray(OWN), "MARK") == (OWN, None)
-    assert split(bytearray(OWN + b'\nMARK{"type": "E"}'), "MARK") == (OWN, {"type": "E"})
+    assert split(bytearray(OWN), "MARK") == (bytearray(OWN), None)
+    assert split(bytearray(OWN + b'\nMARK{"type": "E"}'), "MARK") == (bytearray(OWN), {"type": "E"})
 
 
 @pytest.mark.parametrize(
@@ -17,5 +17,5 @@ def test_what_was_found_stands_behind_the_mark() -> None:
 )
 def test_what_no_answer_can_have_is_the_codes_own_output(found: bytes) -> None:
     """An exception, a function or a file may have any name, also half of a surrogate pair."""
-    stderr = OWN + b"\nMARK" + found
+    stderr = bytearray(OWN + b"\nMARK" + found)
     assert split(bytearray(stderr), "MARK") == (stderr, None)

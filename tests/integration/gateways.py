@@ -50,10 +50,11 @@ class Gateway:
         *,
         stop: Callable[[bytes], bool] | None = None,
         began: asyncio.Event | None = None,
+        taken: Callable[[bytes], Awaitable[None]] | None = None,
         **headers: Any,
     ) -> Answer:
         """One request. A body that is no bytes is sent as JSON, and `...` is one that never comes. `stop`: hangs up
-        once that much has come. `began`: set when the answer's head has come."""
+        once that much has come. `began`: set when the answer's head has come. `taken`: waited for after each piece."""
         path, _, query = target.partition("?")
         given = {name.replace("_", "-").lower(): value for name, value in headers.items()}
         sent: bytes | None = body if isinstance(body, bytes) else b""
@@ -78,7 +79,7 @@ class Gateway:
             "server": (HOST, 443),
             "state": {"certificate": self.certificate},
         }
-        return await _exchange(self.app, scope, sent, stop, began or asyncio.Event())
+        return await _exchange(self.app, scope, sent, stop, began or asyncio.Event(), taken)
 
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[SchedulerBackend]:
@@ -105,6 +106,7 @@ async def _exchange(
     body: bytes | None,
     stop: Callable[[bytes], bool] | None,
     began: asyncio.Event,
+    taken: Callable[[bytes], Awaitable[None]] | None = None,
 ) -> Answer:
     gone = asyncio.Event()
     requests = [] if body is None else [{"type": "http.request", "body": body, "more_body": False}]
@@ -124,6 +126,8 @@ async def _exchange(
             return
         content.extend(message.get("body", b""))
         start["whole"] = not message.get("more_body", False)
+        if taken is not None:
+            await taken(bytes(content))
         if stop is not None and stop(bytes(content)):
             gone.set()
 

@@ -10,7 +10,7 @@ from cluster.client.calls_for_others import method
 from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.domain.session.messages import Assign
 from cluster.domain.session.offer import Offer
-from cluster.gateway import execute
+from cluster.gateway import app, execute
 from cluster.rpc.on_behalf import Proof
 from cluster.v1 import job_pb2, jobs_pb2
 from tests.integration.gateways import Answer, Gateway, in_gateway
@@ -20,10 +20,10 @@ SHUTS_IN = Offer((("mem", 1 << 40),), sandbox="bubblewrap")
 
 
 async def begun(
-    gateway: Gateway, target: str = "/execute?code=print(1)"
+    gateway: Gateway, target: str = "/execute?code=print(1)", **how: Any
 ) -> tuple["asyncio.Task[Answer]", Worker, Assign]:
     """A request, and the worker that has got its code."""
-    asking = asyncio.create_task(gateway.ask("GET", target))
+    asking = asyncio.create_task(gateway.ask("GET", target, **how))
     worker = gateway.cluster.worker()
     worker.offer = SHUTS_IN
     await worker.connect()
@@ -74,12 +74,45 @@ def test_a_sandbox_that_cannot_be_made_is_ours(tmp_path: Path) -> None:
 
 def test_outputs_have_a_limit_all_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(gateway: Gateway) -> None:
-        monkeypatch.setattr(execute, "_room", execute.OutputRoom(10))
+        monkeypatch.setattr(execute, "_room", execute.OutputRoom(20))
         for size, status in ((11, 429), (10, 200), (11, 429), (10, 200)):
             asking, worker, assign = await begun(gateway)
             await worker.finish(assign, SmallOutput(assign.attempts.job, 0, 1, b"x" * size, b""))
             assert (await asking).status == status
             await worker.deregister("")
+
+    in_gateway(tmp_path, body)
+
+
+def test_output_counts_until_its_reader_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one caller's leave room for those of others."""
+
+    async def body(gateway: Gateway) -> None:
+        monkeypatch.setattr(app, "PIECE", 100)
+        monkeypatch.setattr(execute, "_room", execute.OutputRoom(1000))
+        others = gateway.showing(await gateway.new_token(user="bob"))
+        reads, held, came = asyncio.Event(), asyncio.Event(), list[int]()
+
+        async def run(by: Gateway, **how: Any) -> "asyncio.Task[Answer]":
+            asking, worker, assign = await begun(by, **how)
+            await worker.finish(assign, SmallOutput(assign.attempts.job, 0, 1, b"x" * 300, b""))
+            await worker.deregister("")
+            return asking
+
+        async def taken(content: bytes) -> None:
+            came.append(len(content))
+            held.set()
+            await reads.wait()
+
+        slow = await run(gateway, taken=taken)
+        await held.wait()
+        assert (await (await run(gateway))).status == 429
+        assert (await (await run(others))).body == b"x" * 300
+        assert came == [100]
+        reads.set()
+        assert (await slow).body == b"x" * 300
+        assert came == [100, 200, 300]
+        assert (await (await run(gateway))).body == b"x" * 300
 
     in_gateway(tmp_path, body)
 
