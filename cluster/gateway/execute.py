@@ -84,9 +84,13 @@ async def execute_and_tell(exchange: Exchange) -> Response:
     outcome = await _outcome(exchange, _CodeRun(exchange, spec), MOST_OUTPUT)
     if outcome is None:
         return _nobody()
-    outcome.stderr, outcome.inspection = split(outcome.stderr, wanted.mark)
+    return await asyncio.to_thread(_all_of_it, outcome, wanted.mark)  # both outputs may be large
+
+
+def _all_of_it(outcome: CodeOutcome, mark: str) -> Response:
+    outcome.stderr, outcome.inspection = split(outcome.stderr, mark)
     if problem := problem_in(outcome, MOST_OUTPUT):
-        raise Problem(problem.kind, problem.detail, more=document(outcome), headers=_head(outcome))
+        return Problem(problem.kind, problem.detail, more=document(outcome), headers=_head(outcome)).response()
     return JSONResponse(document(outcome), headers=_head(outcome))
 
 

@@ -1,6 +1,7 @@
 """Large bodies of requests are read beside the gateway's event loop, which serves everybody; small ones at once."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from cluster.gateway import execute_request, job_requests, members, worker_jobs
+from cluster.gateway import execute, execute_request, job_requests, members, worker_jobs
 from cluster.gateway.binding import QUICK
+from cluster.gateway.execute_answers import CodeOutcome, document
 from cluster.v1 import job_pb2, jobs_pb2
 
 FORM = "application/x-www-form-urlencoded"
@@ -61,3 +63,23 @@ def test_they_hold_up_nobody(
     for size in (1, QUICK + 1):
         asyncio.run(ask(Exchange(kind, around % (b"x" * size))))
     assert {length > QUICK: where for length, where in lengths.items() if length} == {False: {True}, True: {False}}
+
+
+def test_large_outputs_are_told_beside_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome, threads = CodeOutcome(job_pb2.Job(number=7), job_pb2.Task(reason="ok")), list[threading.Thread]()
+
+    async def ran(*arguments: Any) -> CodeOutcome:
+        return outcome
+
+    def noted(outcome: CodeOutcome) -> dict[str, Any]:
+        threads.append(threading.current_thread())
+        return document(outcome)
+
+    monkeypatch.setattr(execute, "_outcome", ran)
+    monkeypatch.setattr(execute, "document", noted)
+    for reason, status in (("ok", 200), ("exit:1", 422)):
+        outcome.task.reason = reason
+        answer = asyncio.run(execute.execute_and_tell(Exchange(FORM, b"code=print(1)")))  # type: ignore[arg-type]
+        assert (answer.status_code, json.loads(bytes(answer.body))["reason"]) == (status, reason)
+        assert answer.headers["cluster-job"] == "7"
+    assert threading.main_thread() not in threads
