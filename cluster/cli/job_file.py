@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cluster.client.aio import AsyncClient
 
 _OWN = ("file", "check", "as_json", "quiet")  # options that go with the file
+MOST_FOLLOWED = 10_000  # jobs that are followed together: so many selectors has one call
 MOST_LOOKED_AT = 100  # jobs of a file of which it is looked whether any worker can run them
 HEADS = ("JOB", "TASKS", "AFTER", "COMMAND")
 
@@ -62,6 +63,9 @@ def run_file(ctx: click.Context, path: str, *, quiet: bool) -> int:
 
     refuse_others(ctx)
     file, workflow = _read(path)
+    if len(file.specs) > MOST_FOLLOWED:
+        what = f"it has {len(file.specs)} jobs, and the most that are followed are {MOST_FOLLOWED}"
+        raise file.wrong((), f"{what}: hand the file in with `cluster job submit --file`")
     for spec in file.specs:
         if spec.every:
             what = (
