@@ -29,7 +29,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class CodeRequest:
-    """`source`: as it is run. `timeout` in seconds. `mark`: a text that nobody can have put into the output before."""
+    """`source`: as it is run. `timeout` in seconds. `mark`: a text that no output has by chance."""
 
     source: bytes
     timeout: float = TIMEOUT

@@ -34,7 +34,7 @@ ROOT_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # links i
 class Sandbox:
     """What this worker shuts jobs in with. `limiter`: the path of prlimit(1). `bubblewrap`: its path; empty: jobs are
     not shut in. `directories`: of the interpreter, as far as they are not in /usr. `links`: names in the root that lead
-    to /usr, each with where. `limits_memory`: a group of the attempt's own does that."""
+    to /usr, each with where. `network`: they have the machine's."""
 
     limiter: str
     bubblewrap: str = ""

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.keys import uuid_of_key
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView
+from cluster.rpc import selectors
 from cluster.rpc.convert import job_to_proto
 from cluster.rpc.gate import current_caller
 from cluster.scheduler.showing import PIECE_BYTES, PIECE_JOBS
@@ -14,16 +13,12 @@ from cluster.v1 import job_pb2, jobs_pb2
 
 
 def text_of(selector: jobs_pb2.Selector) -> str:
-    """What it says as people type it: of a key the UUID that the caller's job has by it."""
-    if not selector.key:
-        return selector.text
-    if selector.text:
-        raise InvalidInput("a selector has a text or a key, and not both")
-    return uuid_of_key(current_caller().user_id, selector.key)
+    """What it says as people type it, a key being one of the caller's."""
+    return selectors.text_of(selector, current_caller().user_id)
 
 
-def texts_of(selectors: Iterable[jobs_pb2.Selector]) -> list[str]:
-    return list(map(text_of, selectors))
+def texts_of(several: Iterable[jobs_pb2.Selector]) -> list[str]:
+    return list(map(text_of, several))
 
 
 async def jobs_to_proto(views: Sequence[JobView], detail: Detail) -> list[job_pb2.Job]:

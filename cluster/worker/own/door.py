@@ -5,7 +5,6 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 
 from cluster.domain.base.errors import InvalidInput, NotFound, NotPermitted
-from cluster.domain.job.keys import uuid_of_key
 from cluster.domain.job.last_words import TAIL_BYTES, last_words
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.request import amounts_of
@@ -14,6 +13,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.session.offer import Offer, more_than_there_is
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Role, Standing, is_uuid
+from cluster.rpc import selectors
 from cluster.rpc.errors import Context
 from cluster.rpc.exceptions import add_last_words
 from cluster.rpc.gate import current_caller
@@ -213,8 +213,8 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
 
 
 def _text_of(selector: jobs_pb2.Selector) -> str:
-    """As people type it: of a key the UUID that the caller's job has by it."""
-    return uuid_of_key(current_caller().user_id, selector.key) if selector.key else selector.text
+    """As people type it, a key being one of the caller's."""
+    return selectors.text_of(selector, current_caller().user_id)
 
 
 def _state(job: OwnJob) -> job_pb2.TaskState:
