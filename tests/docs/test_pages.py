@@ -18,6 +18,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 # Tools that a page uses, and the packages that have them.
 NEEDED = {
     "README": {"xz": "xz-utils"},
+    "execute": {"bwrap": "bubblewrap"},
     "grpc": {"node": "nodejs", "npm": "npm"},
     "operations": {"systemd-analyze": "systemd"},
 }
