@@ -126,6 +126,7 @@ def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
 
 def _make_ids(message: Any, request: Request, salt: str) -> None:
     """Gives the message its id; of several jobs those that have none, each another."""
+    _check_key(request)
     if not hasattr(message, "jobs"):
         message.id = job_id(request, salt)
         return
@@ -139,12 +140,18 @@ def job_id(request: Request, salt: str, of_several: bool = False) -> str:
     key = request.headers.get("idempotency-key")
     if key is None:
         return new_job_id()
-    if not key or len(key) > MOST_KEY or not key.isprintable():
-        raise Problem(INVALID, f"Idempotency-Key must have 1 to {MOST_KEY} characters that can be seen")
+    _check_key(request)
     if is_uuid(key) and not of_several:
         return key
     digest = hashlib.sha256(f"{salt}\0{key}".encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=5))
+
+
+def _check_key(request: Request) -> None:
+    """Problem for an Idempotency-Key that is none, also where no job needs it."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= MOST_KEY and key.isprintable()):
+        raise Problem(INVALID, f"Idempotency-Key must have 1 to {MOST_KEY} characters that can be seen")
 
 
 def media_type(request: Request) -> str:

@@ -46,6 +46,8 @@ def test_a_malformed_body_is_told_with_its_place(tmp_path: Path) -> None:
         assert "command" in problem(await submit({}), 400, "invalid")["detail"]  # the scheduler's own words
         problem(await submit({"argv": ["true"]}, content_type="text/plain"), 415, "wrong-type")
         problem(await submit({"argv": ["true"]}, idempotency_key=""), 400, "invalid")
+        none = await gateway.ask("POST", "/v1/workflows", {"jobs": []}, idempotency_key="x" * 256)
+        problem(none, 400, "invalid")
         assert (await gateway.ask("GET", "/v1/jobs")).json["jobs"] == []
 
     in_gateway(tmp_path, body)
