@@ -41,14 +41,19 @@ class Foreseen(NamedTuple):
     left: dict[str, int]
     alone: bool  # it is to be alone: nothing is left over
 
+    def leaves_more_than(self, other: "Foreseen") -> bool:
+        """Whether something may pass by this that may not by the other."""
+        return self.at > other.at or any(amount > other.left[name] for name, amount in self.left.items())
+
 
 class Reservation:
-    __slots__ = ("at", "job", "keeps_out", "place", "worker")
+    __slots__ = ("at", "job", "keeps_out", "place", "seen", "worker")
 
     def __init__(self, job: Job, worker: Worker) -> None:
         self.job, self.worker = job, worker
         self.place = job.subqueue  # its priority may change
         self.at = inf  # when there would be room, as was foreseen last
+        self.seen: Foreseen | None = None  # by which others were kept out last
         self.keeps_out = False  # anybody, so far
 
 
@@ -182,6 +187,7 @@ class Round:
         self._made = 0
         self._put_off: list[Job] = []  # there is to be a reservation for these as well
         self._released: list[Worker] = []  # where others may start something again
+        self._crowded: list[tuple[Reservation, Foreseen]] = []  # whose worker got more: by which others were kept out
 
     def begin(self) -> None:
         """What was reserved for somebody who waits no more, or where that cannot run any more, is so no longer."""
@@ -193,7 +199,12 @@ class Round:
                 self._queue.look_again(kept.job)
 
     def end(self) -> bool:
-        """Whether there is something for a further turn, which is due at once then."""
+        """Whether there is something for a further turn, which is due at once then.
+
+        Where a kept worker gets more, more must end there before there is room, and more may be left over then."""
+        for kept, seen in self._crowded:
+            if self._book.of_worker.get(kept.worker.id) is kept and self._foresee(kept).leaves_more_than(seen):
+                self._released.append(kept.worker)
         for worker in self._released:
             self._takers.note(worker)
         for job in self._put_off:
@@ -257,6 +268,9 @@ class Round:
     def given(self, job: Job, worker: Worker) -> None:
         """It has got something there."""
         self._foreseen.pop(worker.id, None)
+        there = self._book.of_worker.get(worker.id) if self._book else None
+        if there is not None and there.keeps_out and there.seen is not None:
+            self._crowded.append((there, there.seen))
         kept = self._book.of(job.request) if self._book else None
         if kept is not None and kept.job is job and (kept.worker is worker or not job.startable):
             self._release(kept)
@@ -275,7 +289,7 @@ class Round:
         known = self._foreseen.get(kept.worker.id)
         if known is None:
             known = self._foreseen[kept.worker.id] = foreseen(kept, self._jobs, self._now)
-            kept.at = known.at
+            kept.at, kept.seen = known.at, known
         return known
 
     def _may_be_for(self, job: Job, worker: Worker) -> bool:
