@@ -73,7 +73,7 @@ def test_a_follower_sees_what_comes_outlasts_a_restart_and_leaves_with_ctrl_c(co
     ("arguments", "code", "error"),
     [
         (("--since", "1000000"), 2, r"cluster: there is no event 1000000 yet: the last one is \d+\n"),
-        (("--since", "x"), 2, r"cluster: Invalid value for '--since': 'x' is not a valid integer range; see .*\n"),
+        (("--since", "x"), 2, r"cluster: Invalid value for '--since': 'x' is no number: use 0 or more; see .*\n"),
         (("--job", "no-such"), 1, r"cluster: there is no job .*no-such.*\n"),
     ],
 )

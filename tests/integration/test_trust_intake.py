@@ -62,7 +62,7 @@ def test_a_request_beyond_its_bounds_or_damaged_is_refused_in_words(tmp_path: Pa
 
 def test_each_method_has_its_own_bound_of_bytes(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        for method in ("/cluster.v1.Queue/ShowQueue", "/cluster.v1.Scheduler/Renew"):
+        for method in ("/cluster.v1.Jobs/Rerun", "/cluster.v1.Scheduler/Renew"):
             with pytest.raises(
                 InvalidInput, match=f"a request of {DEFAULT.size + 1} bytes; the limit is {DEFAULT.size}"
             ):
