@@ -16,7 +16,11 @@ SUBMISSIONS = 2500  # of one or several jobs
 
 
 def in_parts(seeds: range) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("part", lives.parts(seeds), ids=lambda part: f"{part[0]}-{part[-1]}")
+    """The later half of the parts is played with the extra seeds: all of them took a third of the suite's time."""
+    parts = lives.parts(seeds)
+    usual = len(parts) - len(parts) // 2
+    extra = [pytest.param(part, marks=pytest.mark.extra_seeds) for part in parts[usual:]]
+    return pytest.mark.parametrize("part", [*parts[:usual], *extra], ids=lambda part: f"{part[0]}-{part[-1]}")
 
 
 @pytest.mark.slow

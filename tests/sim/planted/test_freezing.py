@@ -24,7 +24,7 @@ def the_time_that_an_attempt_may_run_goes_on_while_it_is_frozen(patch: Patch) ->
     patch.setattr(Freezing, "_obey_freeze", goes_on)
 
 
-@found_by(12, 24)
+@found_by(151)
 def what_a_worker_has_frozen_is_not_believed(patch: Patch) -> None:
     patch.setattr(pausing, "note_frozen", lambda *_: None)
 

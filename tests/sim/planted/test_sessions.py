@@ -195,7 +195,7 @@ def test_ends_that_are_not_the_workers_own_are_caught(bug: Bug, monkeypatch: Pat
     must_be_caught(bug, monkeypatch, lives.with_absent_workers, lives.PLAYED[lives.with_absent_workers])
 
 
-@found_by(21)
+@found_by(11)
 def a_worker_gets_something_in_the_midst_of_its_report(patch: Patch) -> None:
     """As it once did: it dropped what it had just given back, and that was held for ever."""
 
