@@ -70,6 +70,21 @@ def test_a_large_one_does_not_wait_for_ever_while_small_ones_come(bench: Bench) 
     assert not bench.core.workers["w"].free
 
 
+def test_where_a_kept_worker_gets_more_others_are_let_pass_anew(bench: Bench) -> None:
+    """The end of one task was to make the room, to the last millicpu. Now a larger one must end too."""
+    bench.worker("w", 4000)
+    bench.submit(spec(millicpus=1000))
+    bench.submit(spec(millicpus=2000))
+    bench.submit(spec(millicpus=100, delay=60.0))
+    bench.submit(spec(millicpus=2000))
+    bench.submit(spec(9, millicpus=300))
+    assert (kept(bench), foresee(bench, "w").left, held(bench, 5)) == ({"w": 4}, {"cpus": 0}, 0)
+    bench.sleep(61.0)
+    bench.turn()
+    assert (held(bench, 3), held(bench, 5)) == (1, 3)
+    assert foresee(bench, "w").left == {"cpus": 1000}
+
+
 def test_what_ends_before_by_its_time_request_passes(bench: Bench) -> None:
     bench.worker("w", 4000)
     bench.submit(spec(time_request=3600.0))
