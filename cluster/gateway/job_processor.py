@@ -8,13 +8,12 @@ from starlette.responses import Response
 from cluster.client.job_fields import new_job_id
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.wall_time import iso
-from cluster.domain.job.selectors import SelectorKind, parse_selector
 from cluster.domain.job.states import TaskState
 from cluster.gateway import event_streams
 from cluster.gateway.binding import media_type
 from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema, in_both_forms
 from cluster.gateway.job_requests import BODIES, FORM, job_request, said_in_form
-from cluster.gateway.job_states import STATE_SCHEMAS, state_and_status
+from cluster.gateway.job_states import STATE_SCHEMAS, job_in_path, state_and_status
 from cluster.gateway.members import JSON, TEXT, document, object_in, object_of
 from cluster.gateway.problems import MALFORMED, Problem, WrongPlace, invalid
 from cluster.rpc.specs import spec_to_proto
@@ -106,21 +105,15 @@ def _status(job: Any, task: Any) -> Mapping[str, Any]:
 
 
 async def _found(exchange: Exchange) -> tuple[Any, Any]:
-    """The one job that the path names, with its task: by its number, else by its request id; where the path has `job`,
-    first by its request id."""
-    text = str(exchange.request.path_params["job"])
-    selector = parse_selector(text)
-    is_number = selector.kind in (SelectorKind.ID, SelectorKind.NUMBER) and selector.is_whole
-    ways = [jobs_pb2.Selector(text=text)] if is_number else []
-    ways.append(jobs_pb2.Selector(key=text))
-    for way in ways[::-1] if "/job/" in exchange.request.url.path else ways:
-        try:
-            answer = await exchange.one("Worker.GetJobs", selector=way)
-        except NotFound:
-            continue
-        if answer.jobs:
-            return answer.jobs[0], answer.tasks[0]
-    raise NotFound(f"there is no job {text[:60]!r}; GET /processor/jobs/status tells which there are")
+    """The job that the path names, with its task."""
+
+    async def ask(selector: jobs_pb2.Selector) -> tuple[Any, Any]:
+        answer = await exchange.one("Worker.GetJobs", selector=selector)
+        if not answer.jobs:
+            raise NotFound("there is none of that key")
+        return answer.jobs[0], answer.tasks[0]
+
+    return await job_in_path(exchange, ask, "/processor/jobs/status")
 
 
 _STATUS_SCHEMA: Schema = {

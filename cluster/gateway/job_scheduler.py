@@ -7,11 +7,10 @@ from typing import Any
 from starlette.responses import PlainTextResponse, Response
 
 from cluster.client.job_fields import new_job_id
-from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job.job_requests import JobRequest
 from cluster.domain.job.job_tables import key_of
-from cluster.domain.job.selectors import SelectorKind, parse_selector
 from cluster.domain.job.spec import OPTIONS, JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.trust.tokens import split_address
@@ -19,7 +18,16 @@ from cluster.gateway.binding import accepts
 from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema, in_both_forms
 from cluster.gateway.job_placements import ANSWERS, QUERY, ask_node, placements_of
 from cluster.gateway.job_requests import BODIES, job_request, request_of_query
-from cluster.gateway.job_states import ERROR, GOOD, RUNNING, STATE_SCHEMAS, STOPPED, UNKNOWN, state_and_status
+from cluster.gateway.job_states import (
+    ERROR,
+    GOOD,
+    RUNNING,
+    STATE_SCHEMAS,
+    STOPPED,
+    UNKNOWN,
+    job_in_path,
+    state_and_status,
+)
 from cluster.gateway.members import JSON, TEXT, document, object_of
 from cluster.gateway.problems import WrongPlace, invalid
 from cluster.rpc.specs import spec_to_proto
@@ -111,32 +119,12 @@ def _status(found: Any) -> Mapping[str, str]:
 
 
 async def _found(exchange: Exchange) -> Any:
-    """The one job that the path names: by its number, else by its caller's request id. In a path with `job` the request
-    id comes first, as the document has it."""
-    text = str(exchange.request.path_params["job"])
-    ways = [_by_number, _by_request_id]
-    for way in ways[::-1] if "/job/" in exchange.request.url.path else ways:
-        if (found := await way(exchange, text)) is not None:
-            return found
-    raise NotFound(f"there is no job {text[:60]!r}; GET /scheduler/jobs tells which there are")
+    """The job that the path names, with its first task."""
 
-
-async def _by_number(exchange: Exchange, text: str) -> Any:
-    selector = parse_selector(text)
-    if selector.kind not in (SelectorKind.ID, SelectorKind.NUMBER) or not selector.is_whole:
-        return None
-    return await _get_or_none(exchange, jobs_pb2.Selector(text=text))
-
-
-async def _by_request_id(exchange: Exchange, text: str) -> Any:
-    return await _get_or_none(exchange, jobs_pb2.Selector(key=text))
-
-
-async def _get_or_none(exchange: Exchange, selector: jobs_pb2.Selector) -> Any:
-    try:
+    async def ask(selector: jobs_pb2.Selector) -> Any:
         return await exchange.one("Jobs.Get", selector=selector, max_tasks=1)
-    except NotFound:
-        return None
+
+    return await job_in_path(exchange, ask, "/scheduler/jobs")
 
 
 async def _get(exchange: Exchange, text: str) -> Any:
