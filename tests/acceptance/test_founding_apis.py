@@ -223,13 +223,14 @@ def test_a_worker_alone_kills_what_runs_too_long_or_is_not_wanted(alone: Curl) -
 
 def test_what_a_worker_alone_cannot_do_it_says(alone: Curl) -> None:
     new = "curl http://HOST/processor/jobs/new"
+    assert alone.status(f"{new} -d 'command=true&request_id=taken'") == 201
     wrong = {
         f"{new} -d ''": 400,
         f"{new} -d '{{'": 400,
         f"{new} -d 'command=echo \"a'": 400,
         f"{new} -d 'command=true&comand=true'": 400,
         f"{new} -d 'command=true&after=5'": 400,  # only a scheduler can
-        f"{new} -d 'command=false&request_id=123456789'": 409,  # that of another job
+        f"{new} -d 'command=false&request_id=taken'": 409,
         f"{new} -H 'Content-Type: text/yaml' -d 'command: true'": 415,
         f"{new} -H 'Content-Type: multipart/form-data' -d 'command=true'": 400,
         "curl http://HOST/processor/jobs/new": 405,
