@@ -38,7 +38,7 @@ class Curl:
         return int(code)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture  # for each test: in the documents' dialogues jobs are numbered from 1
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     home = tmp_path_factory.mktemp("home")
     (home / "scripts" / "worker" / "scripts").mkdir(parents=True)
@@ -142,7 +142,7 @@ def test_a_script_of_one_worker_is_started_read_asked_about_and_stopped(door: Do
     assert said["error_text"].startswith("cancelled")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def alone(door: Door) -> Iterator[Curl]:
     """A worker that stands alone, with an HTTP door of its own."""
     command = Command(door.command.home / "alone")
