@@ -257,6 +257,14 @@ class Worker:
         ]
         await self.report(ended=tuple(ends))
 
+    async def show(self, stdout: bytes, stderr: bytes) -> None:
+        """Answers the reader who has asked for what a task that runs has written, to its end."""
+        asked = (await self.asked_for()).transfer_id
+        await self.push(
+            scheduler_pb2.PushOutputRequest(transfer_id=asked, data=stdout),
+            scheduler_pb2.PushOutputRequest(data=stderr, stderr=True, complete=True),
+        )
+
     async def push(self, *messages: scheduler_pb2.PushOutputRequest) -> None:
         with calling(self.address):
             await self.stub.PushOutput(iter(messages))

@@ -208,8 +208,10 @@ def test_output_is_read_as_bytes_or_as_events_from_any_place(tmp_path: Path) -> 
         worker = gateway.cluster.worker()
         await worker.connect()
         await gateway.ask("POST", "/v1/jobs", {"argv": ["true"]})
+        assigned = await worker.hear(Assign)
         following = asyncio.create_task(gateway.ask("GET", "/v1/jobs/1/logs", accept="text/event-stream"))
-        await worker.finish(await worker.hear(Assign), SmallOutput(1, 0, 1, b"one\ntwo\n\xff", b"odd\n"))
+        await worker.show(b"one\ntwo\n\xff", b"odd\n")
+        await worker.finish(assigned, SmallOutput(1, 0, 1, b"one\ntwo\n\xff", b"odd\n"))
         events = parsed((await following).body)
         assert [kind for kind, _, _ in events] == ["output", "output", "end"]
         assert joined(events) == (b"one\ntwo\n\xff", b"odd\n")

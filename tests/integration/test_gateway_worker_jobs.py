@@ -27,6 +27,7 @@ def test_a_script_is_started_on_one_worker_followed_and_asked_about(tmp_path: Pa
         asked = {"job_id": job, "worker_id": "box"}
         assert (await gateway.ask("POST", "/query", asked)).json == {"done": False, "error": False, "error_text": ""}
         following = asyncio.create_task(gateway.ask("GET", f"/stream?job_id={job}"))
+        await worker.show(b"1\n2\n", b"odd\n")
         await worker.finish(assigned, SmallOutput(1, 0, 1, b"1\n2\n", b"odd\n"))
         events = parsed((await following).body)
         assert (joined(events), events[-1][0]) == ((b"1\n2\n", b"odd\n"), "end")
