@@ -23,10 +23,10 @@ async def begun(
     gateway: Gateway, target: str = "/execute?code=print(1)", **how: Any
 ) -> tuple["asyncio.Task[Answer]", Worker, Assign]:
     """A request, and the worker that has got its code."""
-    asking = asyncio.create_task(gateway.ask("GET", target, **how))
     worker = gateway.cluster.worker()
     worker.offer = SHUTS_IN
-    await worker.connect()
+    await worker.connect()  # before: where nobody runs code a request is refused at once
+    asking = asyncio.create_task(gateway.ask("GET", target, **how))
     return asking, worker, await worker.hear(Assign)
 
 
