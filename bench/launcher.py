@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from cluster.domain.launcher.messages import Ended, Item, Template
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.launcher.template import Item, Template
 from cluster.launcher.client import LauncherClient
 
 AT_ONCE = 2

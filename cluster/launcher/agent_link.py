@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cluster.domain.launcher import messages as ev
-from cluster.domain.launcher.messages import Template
+from cluster.domain.launcher.template import Template
 from cluster.launcher.wire import (
     LONGEST_LINE,
     SOCKET_NAME,

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 
 from cluster.domain.base.errors import Unreachable
 from cluster.domain.job import endings
-from cluster.domain.launcher.messages import Ended, Item, Started, Template
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.launcher.template import Item, Template
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.launcher import wire
 from cluster.launcher.agent_link import peer_uid

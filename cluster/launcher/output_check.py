@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from cluster.domain.base.printable import quoted
 from cluster.domain.base.strict_json import NoJson, parse_json
 from cluster.domain.job.check_options import JSON, REGEX, SCHEMA, schema_of
-from cluster.domain.launcher.messages import Template
+from cluster.domain.launcher.template import Template
 
 SECONDS = 60  # that a check may take
 MOST = 64 << 20  # bytes of stdout that a check looks at

@@ -26,8 +26,8 @@ from math import inf
 from typing import Any, NoReturn
 
 from cluster.domain.base.signals import signal_name
-from cluster.domain.launcher.messages import Template
 from cluster.domain.launcher.slots import User
+from cluster.domain.launcher.template import Template
 from cluster.domain.session.leashes import SLOT_MARGIN, cut_at, is_out
 from cluster.launcher import cgroup, clock, linux, slot_protocol, tree
 from cluster.launcher.begun_file import BegunFile

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.attempt_tokens import token_of
-from cluster.domain.launcher.messages import Item
+from cluster.domain.launcher.template import Item
 
 _DATAGRAM = 4096  # bytes that are read at most
 _INLINE = 600  # bytes of a message in the queue itself, which has room for some 160 such

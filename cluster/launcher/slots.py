@@ -17,8 +17,8 @@ from typing import Any
 
 from cluster.domain.launcher import messages as ev
 from cluster.domain.launcher.allocation import GPU_VARIABLE
-from cluster.domain.launcher.messages import Template
 from cluster.domain.launcher.slots import user_of
+from cluster.domain.launcher.template import Template
 from cluster.launcher import cgroup, slot_process, slot_protocol, tree
 from cluster.launcher.begun_file import BegunFile
 from cluster.launcher.leashes import Leashes

@@ -21,8 +21,8 @@ from cluster.domain.job.exec_limits import MAX_STRING, is_too_long
 from cluster.domain.job.given_files import unpacked
 from cluster.domain.job.rows import MAX_COLUMNS, filled, texts_of, variable_of
 from cluster.domain.job.task_variables import OF_ATTEMPTS, SOCKET
-from cluster.domain.launcher.messages import Template
 from cluster.domain.launcher.slots import User
+from cluster.domain.launcher.template import Template
 from cluster.launcher import given_files
 from cluster.launcher.blanks import BlankDirectory, BlankFile
 from cluster.launcher.command import CannotStart, Command, Settings, encoded

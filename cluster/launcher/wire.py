@@ -58,7 +58,8 @@ from typing import Any, TypeVar
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.amounts import Amounts
-from cluster.domain.launcher.messages import Ended, Item, Started, Template
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.launcher.template import Item, Template
 from cluster.domain.session.offer import Offer
 
 T = TypeVar("T")

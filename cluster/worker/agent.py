@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.now import Now
-from cluster.domain.launcher.messages import Ended, Started, Template
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.launcher.template import Template
 from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.idling import Idling
 from cluster.domain.worker.journal import JournalEntry

@@ -10,7 +10,7 @@ from cluster.domain.base.errors import Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
-from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.template import Item, Template
 from cluster.domain.session.leashes import leash_of
 from cluster.domain.worker.held_attempts import HeldAttempts
 from cluster.domain.worker.messages import (

@@ -15,7 +15,7 @@ from math import ceil
 
 from cluster.domain.job.sandbox import BUBBLEWRAP, JOB_DIRECTORY, UNCONFINED
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.launcher.messages import Template
+from cluster.domain.launcher.template import Template
 
 PYTHON = "python3"  # the word for which a job gets the interpreter that the operator has chosen
 MOST_PROCESSES = 100  # and threads, of one job at a time

@@ -13,7 +13,7 @@ from cluster.domain.job.script import interpreter_of
 from cluster.domain.job.spec import JobSpec, for_launcher
 from cluster.domain.job.task_variables import of_job
 from cluster.domain.launcher.allocation import GPU_VARIABLE
-from cluster.domain.launcher.messages import Template
+from cluster.domain.launcher.template import Template
 from cluster.worker.inside.place import Inside
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.sandbox import Sandbox, shut_in

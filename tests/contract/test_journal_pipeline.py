@@ -5,11 +5,12 @@ from typing import Any
 
 from cluster.domain.launcher import messages as ev
 from cluster.domain.launcher.core import ALONE, LauncherCore
+from cluster.domain.launcher.template import Item, Template
 from cluster.launcher.journal import Begun, Memory
 from cluster.launcher.journal_pipeline import JournalPipeline, LauncherStep
 
 KEY = "1.0#1"
-TEMPLATE = ev.Template(("true",), (), "/")
+TEMPLATE = Template(("true",), (), "/")
 
 
 class Host:
@@ -111,7 +112,7 @@ def connected() -> Host:
 
 def test_a_start_is_in_the_journal_before_a_slot_gets_it() -> None:
     host = connected()
-    host.pipeline.events.append(ev.StartRequested(TEMPLATE, [ev.Item(KEY)]))
+    host.pipeline.events.append(ev.StartRequested(TEMPLATE, [Item(KEY)]))
     seen = [(step, list(host.said)) for step in host.pipeline.round()]
     assert seen == [
         (LauncherStep.JOURNAL, [("begin", KEY)]),
@@ -122,7 +123,7 @@ def test_a_start_is_in_the_journal_before_a_slot_gets_it() -> None:
 
 def test_an_end_is_in_the_journal_before_the_agent_hears_of_it() -> None:
     host = connected()
-    host.pipeline.events.append(ev.StartRequested(TEMPLATE, [ev.Item(KEY)]))
+    host.pipeline.events.append(ev.StartRequested(TEMPLATE, [Item(KEY)]))
     list(host.pipeline.round())
     host.said.clear()
     host.told = [ev.ProcessEnded(KEY, 0, None, 10, 10, 10, (0, 0), wall_us=1)]

@@ -32,7 +32,7 @@ from cluster.domain.job.spec import (
     refuse_what_needs_a_scheduler,
     validate,
 )
-from cluster.domain.launcher.messages import Template
+from cluster.domain.launcher.template import Template
 from cluster.domain.session.spec_memory import weigh
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.store.packing import pack_apart, pack_spec, unpack_spec
@@ -259,7 +259,7 @@ from cluster.client.handy_specs import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import for_launcher, refuse_what_needs_a_scheduler, validate
-from cluster.domain.launcher.messages import Template
+from cluster.domain.launcher.template import Template
 from cluster.launcher.wire import decode_template, encode_template
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.store.packing import pack_apart, pack_spec, unpack_spec

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.launcher.messages import Ended, Item, Template
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.launcher.template import Item, Template
 from cluster.worker.runners import LOCAL, NULL, runner
 from cluster.worker.runners.interface import Connect, Reports, Runner
 from tests.patience import PATIENCE

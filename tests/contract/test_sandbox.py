@@ -8,7 +8,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.request import request_of
 from cluster.domain.job.sandbox import BUBBLEWRAP, UNCONFINED
 from cluster.domain.job.spec import JobSpec, validate
-from cluster.domain.launcher.messages import Template
+from cluster.domain.launcher.template import Template
 from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.offer import NOTHING, Offer, check_offer

@@ -14,7 +14,6 @@ from cluster.domain.launcher.messages import (
     FreezeRequested,
     FreezeTree,
     Greet,
-    Item,
     Kill,
     LeaseConfirmed,
     ProcessStarted,
@@ -23,9 +22,9 @@ from cluster.domain.launcher.messages import (
     Started,
     StartRequested,
     StopRequested,
-    Template,
     Tick,
 )
+from cluster.domain.launcher.template import Item, Template
 from cluster.domain.scheduler.effects import Send
 from cluster.domain.scheduler.events import CancelRequested, JobsPaused, JobsResumed, SessionClosed
 from cluster.domain.scheduler.views import job_view

@@ -8,7 +8,6 @@ from cluster.domain.launcher.messages import (
     Effect,
     Ended,
     Event,
-    Item,
     JournalReport,
     OfferMade,
     ProcessEnded,
@@ -17,8 +16,8 @@ from cluster.domain.launcher.messages import (
     Spawn,
     StartRequested,
     StopRequested,
-    Template,
 )
+from cluster.domain.launcher.template import Item, Template
 from cluster.domain.session.offer import Offer
 
 NOW = 1000.0

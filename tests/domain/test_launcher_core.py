@@ -26,7 +26,6 @@ from cluster.domain.launcher.messages import (
     Exit,
     FoundUnfinished,
     Greet,
-    Item,
     JournalReport,
     Kill,
     KillSlot,
@@ -45,13 +44,13 @@ from cluster.domain.launcher.messages import (
     StartFailed,
     StartRequested,
     StopRequested,
-    Template,
     Tick,
     Unreached,
 )
 from cluster.domain.launcher.slots import IDLE_SLOTS, STALE, IllegalEvent
 from cluster.domain.launcher.state import DYING
 from cluster.domain.launcher.stopping import MOST_AT_ONCE, STOP_WEIGHS
+from cluster.domain.launcher.template import Item, Template
 
 NOW = 1000.0
 WALL = 1_700_000_000_000_000

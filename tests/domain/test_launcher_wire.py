@@ -1,6 +1,6 @@
 """What the agent says to its launcher in one message is bounded, whatever it starts."""
 
-from cluster.domain.launcher.messages import Item
+from cluster.domain.launcher.template import Item
 from cluster.launcher.wire import BATCH_BYTES, batches_of, decode, encode, encode_item
 
 

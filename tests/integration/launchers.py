@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.launcher.messages import Ended, Item, Started, Template
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.launcher.template import Item, Template
 from cluster.launcher import tree, watchdog, wire
 from cluster.launcher.client import LauncherClient
 from cluster.launcher.orphans import identity
@@ -41,7 +42,7 @@ os.read(told, 1)
 # An agent in a process of its own, to be killed: starts one attempt of a script. Arguments: directory, outputs, script.
 AGENT = """
 import asyncio, os, sys
-from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.template import Item, Template
 from cluster.launcher.client import LauncherClient
 
 async def main(directory, outputs, script):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.template import Item, Template
 from cluster.launcher import blanks
 from cluster.launcher.blanks import BlankDirectory, BlankFile
 from cluster.launcher.slot_protocol import handed_attempt

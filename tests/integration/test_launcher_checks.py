@@ -7,7 +7,8 @@ import pytest
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec, validate
-from cluster.domain.launcher.messages import Ended, Template
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.launcher.template import Template
 from cluster.launcher import output_check
 from cluster.launcher.output_check import Checker, judge, verdict
 from tests.integration.fifos import reach

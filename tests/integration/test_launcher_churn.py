@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher.messages import Template
 from cluster.domain.launcher.slots import IDLE_SLOTS
+from cluster.domain.launcher.template import Template
 from cluster.launcher import client, tree
 from cluster.launcher.client import default_command
 from tests.integration.grounds import PYTHON, Ground, missing

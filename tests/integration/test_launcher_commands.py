@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher.messages import Item
+from cluster.domain.launcher.template import Item
 from tests.integration.launchers import Lab, one, run
 
 pytestmark = pytest.mark.slow

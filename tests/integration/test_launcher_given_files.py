@@ -10,7 +10,7 @@ import pytest
 
 from cluster.domain.job.exec_limits import MAX_STRING
 from cluster.domain.job.given_files import packed
-from cluster.domain.launcher.messages import Item
+from cluster.domain.launcher.template import Item
 from tests.integration.launchers import Lab, one, run
 
 pytestmark = pytest.mark.slow

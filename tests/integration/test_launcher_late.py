@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.template import Item, Template
 from cluster.launcher.slot_protocol import handed_attempt
 from cluster.launcher.spawn import Spawner, TooLate
 

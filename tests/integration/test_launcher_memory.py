@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cluster.domain.job import endings
-from cluster.domain.launcher.messages import Ended, Template
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.launcher.template import Template
 from cluster.domain.session.offer import Offer
 from cluster.launcher.memory_groups import MemoryGroups
 from tests.integration.fifos import reach

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher.messages import Item
 from cluster.domain.launcher.slots import MOST_AHEAD
+from cluster.domain.launcher.template import Item
 from cluster.launcher import client
 from cluster.launcher.client import default_command
 from tests.integration.fifos import reach

@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from cluster.domain.launcher.messages import Item
+from cluster.domain.launcher.template import Item
 from cluster.domain.session.offer import Offer
 from cluster.launcher import cgroup, client, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable

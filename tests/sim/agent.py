@@ -12,6 +12,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.now import Now
 from cluster.domain.job import endings
 from cluster.domain.launcher import messages as lev
+from cluster.domain.launcher.template import Item, Template
 from cluster.domain.session.messages import Downward, HeartbeatAnswered, Welcome
 from cluster.domain.worker import messages as wm
 from cluster.domain.worker.core import WorkerCore
@@ -295,7 +296,7 @@ class _Line:
 
     def __init__(self, agent: Agent, launcher: Launcher) -> None:
         self._agent, self._launcher, self._world = agent, launcher, agent.world
-        self._templates: list[lev.Template] = []
+        self._templates: list[Template] = []
         self._arrivals = [0.0, 0.0]  # of the last message to the launcher, and of the last from it
         self._number = launcher.connect(self._pass_up)
 
@@ -310,14 +311,14 @@ class _Line:
         self._arrivals[way] = arrival
         self._world.at(arrival - self._world.now, deliver)
 
-    def define(self, template: lev.Template) -> int:
+    def define(self, template: Template) -> int:
         self._templates.append(template)
         return len(self._templates) - 1
 
-    def redefine(self, template_id: int, template: lev.Template) -> None:
+    def redefine(self, template_id: int, template: Template) -> None:
         self._templates[template_id] = template
 
-    def start(self, template: int, items: Iterable[lev.Item]) -> None:
+    def start(self, template: int, items: Iterable[Item]) -> None:
         confirmed_at = self._launcher.table.confirmed_at
         self._tell(lev.StartRequested(self._templates[template], list(items), confirmed_at))
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.amounts import MEMORY
 from cluster.domain.job.records import SmallOutput
-from cluster.domain.launcher.messages import Template
+from cluster.domain.launcher.template import Template
 from cluster.domain.session.home import Home
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.worker.messages import RoomMeasured

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.launcher import messages as ev
+from cluster.domain.launcher.template import Item, Template
 from cluster.domain.session.leashes import SLOT_MARGIN, WATCHDOG_MARGIN, cut_at, is_out
 from tests.sim.stalling import Stalling
 from tests.sim.truth import Run
@@ -56,8 +57,8 @@ class Handed:
     """`number`: the number-th attempt that this launcher has handed to any slot. `by`: as in Spawn."""
 
     number: int
-    item: ev.Item
-    template: ev.Template
+    item: Item
+    template: Template
     by: float | None
     gpus: tuple[str, ...] = ()
 
@@ -241,7 +242,7 @@ class Slots(dict[int, Slot]):
         slot.wake()
         return True
 
-    def _check_item(self, key: AttemptKey, item: ev.Item) -> None:
+    def _check_item(self, key: AttemptKey, item: Item) -> None:
         spec = self._machine.truth.specs[key.job]
         wanted = spec.number_of(key.index) if spec.is_array else None
         assert item.number in (wanted, wanted or 0), f"{key} should be number {wanted}, is {item.number}"

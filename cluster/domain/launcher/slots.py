@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heappop, heappush
 
-from cluster.domain.launcher.messages import Item, StopRequested, Template
+from cluster.domain.launcher.messages import StopRequested
+from cluster.domain.launcher.template import Item, Template
 
 AHEAD = 0.060  # seconds of work in advance; three times what the launcher waits for company before it reports
 MOST_AHEAD = 100  # attempts in advance; a slot's queue in the kernel takes about twice as many

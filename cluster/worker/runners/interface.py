@@ -8,7 +8,8 @@ says. Nothing here waits: a runner takes note, and does it.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from cluster.domain.launcher.messages import Ended, Item, Started, Template
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.launcher.template import Item, Template
 
 Reports = list[Started | Ended]
 

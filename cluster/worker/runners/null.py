@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from cluster.domain.job import endings
-from cluster.domain.launcher.messages import Ended, Item, Template
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.launcher.template import Item, Template
 from cluster.worker.runners.interface import Connect, Reports, Runner
 
 _TOOK = 1000  # microseconds that each attempt says to have run
