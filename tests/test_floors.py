@@ -30,7 +30,7 @@ FLOORS = (
 FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
 # The same within the domain. What scheduler and worker decide, each decides without the other.
-DOMAIN = ({"base"}, {"trust"}, {"job"}, {"session"}, {"launcher"}, {"scheduler", "worker"})
+DOMAIN = ({"base"}, {"trust"}, {"files"}, {"job"}, {"session"}, {"launcher"}, {"scheduler", "worker"})
 DOMAIN_FLOOR_OF = {package: floor for floor, packages in enumerate(DOMAIN) for package in packages}
 
 # Values and algorithms only: nothing that knows the time, chance, files, the network or other processes.

@@ -34,6 +34,10 @@ BOUNDS = {
     "/cluster.v1.Jobs/GetState": _SELECTORS,
     "/cluster.v1.Jobs/ListWorkers": _SPEC,  # of a job that they are to be able to run
     "/cluster.v1.Jobs/SetState": Bound(128 * KIB, 1000),
+    "/cluster.v1.Files/FindMissing": Bound(MIB, 20_100),
+    # Pieces of contents, of which each has four fields.
+    "/cluster.v1.Files/PutContents": Bound(2 * MIB, 25_000),
+    "/cluster.v1.Files/GetContents": Bound(MIB, 20_100),
     # What gateways send is smaller by far (cluster.client.passing_on).
     "/cluster.v1.Gateways/PassOn": Bound(MIB, 10_000),
     # A hello lists all that a worker holds, at worst each task apart (placement.MOST_HELD).
@@ -56,6 +60,7 @@ LONGER = {
     "cluster.v1.JobSpec.script_text": 2 * MAX_SCRIPT,  # a script that is too long is refused by the spec's own check
     "cluster.v1.JobSpec.files": 4 * MAX_BYTES,  # as base64; also refused by the spec's own check
     "cluster.v1.PushOutputRequest.data": 2 * MIB,
+    "cluster.v1.ContentPiece.data": MIB,
     "cluster.v1.VouchRequest.request": 2 * MIB,
     "cluster.v1.OkEnds.packed": MIB,
 }

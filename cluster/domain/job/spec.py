@@ -53,6 +53,7 @@ from cluster.domain.job.time_options import (
     QUIET_TIMEOUT,
     SKIP,
 )
+from cluster.domain.job.upload_options import STDIN_SENT, UPLOAD_EACH, UPLOAD_SHARED, UPLOADED, check_upload
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
@@ -231,7 +232,11 @@ class JobSpec:
         alone="needs a scheduler: a worker's own job calls no others",
     )
 
-    # Files: what is kept of its output
+    # Files: what it finds, and what is kept of its output
+    upload: str = UPLOADED
+    upload_each: bool = UPLOAD_EACH
+    upload_shared: bool = UPLOAD_SHARED
+    stdin: str = STDIN_SENT
     check_output: str = CHECK_OUTPUT
     check_with: str = CHECK_WITH
     merge_output: bool = option(
@@ -320,8 +325,8 @@ def refuse_what_needs_a_scheduler(spec: JobSpec) -> None:
     """Refuses what a worker alone cannot act on: InvalidInput names the option."""
     for each in OPTIONS:
         value = getattr(spec, each.field)
-        if each.scope is Scope.SCHEDULER and value != each.default:
-            raise InvalidInput(f"{each.said(value)} {each.alone}")
+        if each.alone and value != each.default:
+            raise InvalidInput(f"{each.said(value)} {each.alone}".strip())
 
 
 def for_launcher(spec: JobSpec) -> dict[str, Any]:
@@ -346,6 +351,7 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput(
             "files and --cwd exclude each other: they are put into a directory that is the attempt's own"
         )
+    check_upload(spec.upload, spec.cwd, each=spec.upload_each, shared=spec.upload_shared)
     if spec.spread and spec.pack:
         raise InvalidInput("--spread and --pack exclude each other: on as many workers as there are, or on as few?")
     refuse_growth(spec.grow, spec.memory, spec.retries, spec.retry_on)
