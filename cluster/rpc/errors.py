@@ -41,6 +41,7 @@ _CODES: dict[type[ClusterError], grpc.StatusCode] = {
     errors.Unusable: grpc.StatusCode.INTERNAL,
     errors.NoAccess: grpc.StatusCode.INTERNAL,
     errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.MissingContents: grpc.StatusCode.FAILED_PRECONDITION,
     Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     NotAuthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.Revoked: grpc.StatusCode.UNAUTHENTICATED,

@@ -29,6 +29,7 @@ from cluster.rpc.passed_calls import PassedCalls
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.admission import Admission
+from cluster.scheduler.collecting import Collecting
 from cluster.scheduler.dependencies import recover
 from cluster.scheduler.doors.services import SERVICES, doors
 from cluster.scheduler.doors.workers import join
@@ -43,6 +44,7 @@ from cluster.scheduler.output.locating import Sources
 from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import SessionLines
 from cluster.scheduler.who_shows import WhoShows
+from cluster.store.contents.store import StoredContents
 from cluster.store.interface import Store
 from cluster.v1 import scheduler_pb2
 
@@ -94,9 +96,12 @@ class SchedulerService:
         )
         self._sessions = SessionLines(self.driver, self.admission.members.expelled_users)
         self.expelling = Expelling(self.driver, self.admission, self._renew_admin)
+        self.contents = StoredContents(directory)
         relay, files = Relay(), OutputFiles(directory / OUTPUTS)
         sources = Sources(self.driver, files, relay, self._sessions)
-        offered = operations(self.driver, self.admission, self.expelling, self.new_token, sources, files, targets)
+        offered = operations(
+            self.driver, self.admission, self.expelling, self.new_token, sources, files, targets, self.contents
+        )
         handlers: dict[str, Any] = {}
         passed: dict[str, Any] = {}
         vouched_calls = VouchedCalls(authority.cluster_id, handlers)
@@ -105,6 +110,7 @@ class SchedulerService:
         self._local_server = LocalServer(directory / SOCKET, handlers, lambda: admin_of(authority, directory))
         self._join_server = JoinServer(self._join, time.monotonic, directory)
         self._telling: asyncio.Task[None] | None = None
+        self._collecting: asyncio.Task[None] | None = None
         self.address = self.join_address = ""  # by which this machine reaches us, once started
         self.outside_address = ""  # by which other machines most likely reach us, once started
         self.doubt = ""  # why others may not reach us by what lines to paste say
@@ -125,6 +131,7 @@ class SchedulerService:
         self._running = asyncio.create_task(self._run())
         await self.admission.begin(self.driver)
         self._telling = asyncio.create_task(self._tell_who_asked())
+        self._collecting = asyncio.create_task(Collecting(self.driver, self.contents).run())
         await self._heal_admin()
         await self._server.start()
         await self._join_server.start()
@@ -134,8 +141,9 @@ class SchedulerService:
         """Ends, in this order: nothing new, the last commit, the calls under way, the store."""
         self.driver.stop()
         await self._health.shut_down()
-        if self._telling:
-            self._telling.cancel()
+        for beside in (self._telling, self._collecting):
+            if beside:
+                beside.cancel()
         if self.address:
             await self._running
         # Also of joining: a token's use has been spent for these.
@@ -143,6 +151,7 @@ class SchedulerService:
         await asyncio.gather(*(server.stop(LAST_WORDS) for server in servers))
         self._gate.close()
         self.driver.close()
+        await asyncio.to_thread(self.contents.close)
         await asyncio.to_thread(self._store.close)
 
     def new_token(

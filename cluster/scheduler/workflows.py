@@ -17,13 +17,16 @@ from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.trust.identity import Caller, is_uuid
 from cluster.scheduler.dependencies import AT_ONCE, courses_of_ended, number_of
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.operations.contents import ContentOperations
 
 FEW, QUICK = 10, 16 * 1024  # jobs, and bytes of them, that are judged at once; more, beside the event loop
 
 CHECKED_AT_ONCE = 5000  # pairs of jobs that are compared at once
 
 
-async def submit_together(driver: Driver, caller: Caller, jobs: Sequence[NewJob]) -> list[int]:
+async def submit_together(
+    driver: Driver, caller: Caller, jobs: Sequence[NewJob], contents: ContentOperations
+) -> list[int]:
     """Their numbers, in the order in which they were given, when all are on disk. The same ids again are the same jobs.
     InvalidInput for one that could never run, a circle, or words that mean several of them; NotFound for a job that is
     to be waited for and that there is not; Exhausted while nothing can be written."""
@@ -42,6 +45,9 @@ async def submit_together(driver: Driver, caller: Caller, jobs: Sequence[NewJob]
         numbers[text] = await _number_of(driver, caller, workflow, text, place)
     await _check_each_outside(driver, workflow, [(place, numbers[text]) for place, text in each])
     in_order = partial(workflow.in_order, numbers)
+    for job in workflow.jobs:
+        if job.spec.upload or job.spec.stdin:
+            await contents.use(caller, job.id, job.spec)
     ordered = in_order() if quick else await asyncio.to_thread(in_order)
     while True:
         ended = await courses_of_ended(driver, numbers.values())

@@ -40,6 +40,7 @@ from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources, Wish
 from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import SessionLines
+from cluster.store.contents.store import StoredContents
 from cluster.store.memory import Disk, MemoryStore
 
 CLUSTER = "0123456789abcdef"
@@ -89,9 +90,8 @@ async def house(directory: Path) -> AsyncIterator[House]:
     running = asyncio.create_task(driver.run())
     await admission.begin(driver)
     try:
-        yield House(
-            driver, admission, operations(driver, admission, expelling, new_token, sources, files, NOWHERE), join
-        )
+        kept = (sources, files, NOWHERE, StoredContents(directory))
+        yield House(driver, admission, operations(driver, admission, expelling, new_token, *kept), join)
     finally:
         driver.stop()
         await running

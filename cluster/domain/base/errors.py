@@ -26,6 +26,10 @@ class Conflict(ClusterError):
     """A right request at the wrong time: the present state forbids it."""
 
 
+class MissingContents(Conflict):
+    """A job is to find files that its owner has not sent, or that have gone meanwhile: send them, and try again."""
+
+
 class Exhausted(ClusterError):
     """A bound was reached (requests a minute, size, disk); nothing was changed, later it may work."""
 

@@ -11,6 +11,7 @@ from cluster.rpc.server import AddServices
 from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.doors.admin import QueueDoor, TokensDoor, UsersDoor, WorkersDoor
 from cluster.scheduler.doors.events import EventsDoor
+from cluster.scheduler.doors.files import FilesDoor
 from cluster.scheduler.doors.gateways import GatewaysDoor
 from cluster.scheduler.doors.jobs import JobsDoor
 from cluster.scheduler.doors.metrics import MetricsDoor
@@ -23,6 +24,8 @@ from cluster.v1 import (
     admin_pb2_grpc,
     events_pb2,
     events_pb2_grpc,
+    files_pb2,
+    files_pb2_grpc,
     gateways_pb2,
     gateways_pb2_grpc,
     jobs_pb2,
@@ -35,7 +38,7 @@ from cluster.v1 import (
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
-    for file in (jobs_pb2, scheduler_pb2, admin_pb2, events_pb2, gateways_pb2, metrics_pb2)
+    for file in (jobs_pb2, scheduler_pb2, admin_pb2, events_pb2, files_pb2, gateways_pb2, metrics_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
@@ -48,7 +51,7 @@ def doors(
     vouched_calls: VouchedCalls,
     passed_calls: PassedCalls,
 ) -> list[AddServices]:
-    jobs, output, workers, tokens, users, order, queue, families, events, again, metrics = operations
+    jobs, output, workers, tokens, users, order, queue, families, events, again, metrics, contents = operations
     return [
         _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, order, families, again)),
         _added(
@@ -60,6 +63,7 @@ def doors(
         _added(admin_pb2_grpc.add_WorkersServicer_to_server, WorkersDoor(workers)),
         _added(admin_pb2_grpc.add_QueueServicer_to_server, QueueDoor(queue)),
         _added(events_pb2_grpc.add_EventsServicer_to_server, EventsDoor(events)),
+        _added(files_pb2_grpc.add_FilesServicer_to_server, FilesDoor(contents)),
         _added(metrics_pb2_grpc.add_MetricsServicer_to_server, MetricsDoor(metrics)),
         _added(gateways_pb2_grpc.add_GatewaysServicer_to_server, GatewaysDoor(passed_calls)),
     ]

@@ -1,7 +1,6 @@
 """The doors for workers: the `Scheduler` service, and Join, which has a listener of its own."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 
@@ -21,6 +20,7 @@ from cluster.scheduler.operations.workers import WorkerOperations
 from cluster.scheduler.output.files import NewOutput
 from cluster.scheduler.output.relay import Relay, pushed
 from cluster.scheduler.sessions import SessionLines
+from cluster.scheduler.threads import to_its_end
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
 
 
@@ -118,23 +118,12 @@ async def take_in(output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushO
     """Returns when all of it is on disk, so that the worker may forget it."""
     async for request in requests:
         if piece := pushed(request):
-            await _to_its_end(partial(output.write, *piece))
+            await to_its_end(partial(output.write, *piece))
         if request.complete:
-            await _to_its_end(output.keep)
+            await to_its_end(output.keep)
             return
     # A connection that breaks looks to gRPC's handlers like a stream that ends.
     raise Unreachable("the output broke off; push it again")
-
-
-async def _to_its_end(work: Callable[[], None]) -> None:
-    """Runs it in a thread. Returns not before it is done, even if the call is cut: what it makes is to be removed
-    then."""
-    working = asyncio.create_task(asyncio.to_thread(work))
-    try:
-        await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        raise
 
 
 async def _with_first(

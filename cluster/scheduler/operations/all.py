@@ -7,6 +7,7 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.operations.again import AgainOperations
+from cluster.scheduler.operations.contents import ContentOperations
 from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import JobOperations
@@ -19,6 +20,7 @@ from cluster.scheduler.operations.users import UserOperations
 from cluster.scheduler.operations.workers import WorkerOperations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources
+from cluster.store.contents.interface import Contents
 
 
 class Operations(NamedTuple):
@@ -33,6 +35,7 @@ class Operations(NamedTuple):
     events: EventOperations
     again: AgainOperations
     metrics: MetricsOperations
+    contents: ContentOperations
 
 
 def operations(
@@ -43,8 +46,10 @@ def operations(
     sources: Sources,
     files: OutputFiles,
     targets: NoticeTargets,
+    contents: Contents,
 ) -> Operations:
-    jobs = JobOperations(driver, sources.last_bytes, targets)
+    kept = ContentOperations(driver, contents)
+    jobs = JobOperations(driver, sources.last_bytes, targets, kept)
     return Operations(
         jobs,
         OutputOperations(driver, sources, files),
@@ -57,4 +62,5 @@ def operations(
         EventOperations(driver),
         AgainOperations(driver, jobs),
         MetricsOperations(driver),
+        kept,
     )

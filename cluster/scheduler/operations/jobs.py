@@ -34,6 +34,7 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
 from cluster.scheduler.notices.targets import NoticeTargets
+from cluster.scheduler.operations.contents import ContentOperations
 from cluster.scheduler.operations.ordering import check_priority
 from cluster.scheduler.showing import Changes, changes_of, newest, page
 from cluster.scheduler.spec_checks import check_spec
@@ -65,8 +66,10 @@ class CancelledJobs(NamedTuple):
 
 
 class JobOperations:
-    def __init__(self, driver: Driver, last_bytes: LastBytes, targets: NoticeTargets) -> None:
-        self._driver, self._targets = driver, targets
+    def __init__(
+        self, driver: Driver, last_bytes: LastBytes, targets: NoticeTargets, contents: ContentOperations
+    ) -> None:
+        self._driver, self._targets, self._contents = driver, targets, contents
         self._last_bytes = last_bytes
 
     async def submit(self, caller: Caller, job_id: str, spec: JobSpec, rerun_of: int = 0) -> JobView:
@@ -80,6 +83,7 @@ class JobOperations:
         job_id = id_in_force(job_id, caller.user_id, spec)
         if self._driver.is_troubled and not await self._driver.fetch(lambda store: store.number_of_id(job_id)):
             self._driver.expect_writable(lambda core: core.job_of_id(job_id))
+        await self._contents.use(caller, job_id, spec, anybodys=bool(rerun_of))
         number = await self._accepted(caller, NewJob(job_id, spec), rerun_of)
         return await read_jobs(
             self._driver, [number], lambda core, jobs: job_view(core, jobs[number]), whole=True, after=True
@@ -92,7 +96,7 @@ class JobOperations:
                 await asyncio.sleep(0)  # others have theirs between
             check_priority(caller, job.spec)
             self._targets.check(job.spec)
-        return await submit_together(self._driver, caller, jobs)
+        return await submit_together(self._driver, caller, jobs, self._contents)
 
     async def _accepted(self, caller: Caller, new: NewJob, rerun_of: int) -> int:
         """Its number."""

@@ -1,0 +1,40 @@
+"""The door for contents: what users send, what workers fetch."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+from cluster.rpc.errors import Context
+from cluster.rpc.gate import current_caller
+from cluster.scheduler.operations.contents import ContentOperations, ContentPiece
+from cluster.v1 import files_pb2, files_pb2_grpc
+
+
+class FilesDoor(files_pb2_grpc.FilesServicer):
+    def __init__(self, contents: ContentOperations) -> None:
+        self._contents = contents
+
+    async def FindMissing(
+        self, request: files_pb2.FindMissingRequest, context: Context
+    ) -> files_pb2.FindMissingResponse:
+        missing = await self._contents.missing(current_caller(), request.digests)
+        begun = [files_pb2.BegunContent(place=each.place, bytes=each.begun) for each in missing if each.begun]
+        return files_pb2.FindMissingResponse(missing=[each.place for each in missing], begun=begun)
+
+    async def PutContents(
+        self, requests: AsyncIterator[files_pb2.PutContentsRequest], context: Context
+    ) -> files_pb2.PutContentsResponse:
+        taken = await self._contents.put(current_caller(), (_pieces(request) async for request in requests))
+        return files_pb2.PutContentsResponse(taken=taken)
+
+    async def GetContents(
+        self, request: files_pb2.GetContentsRequest, context: Context
+    ) -> AsyncIterator[files_pb2.GetContentsResponse]:
+        getting = self._contents.get(current_caller(), request.job, request.digests, request.offset)
+        async with aclosing(getting) as messages:
+            async for pieces in messages:
+                each = [files_pb2.ContentPiece(**piece._asdict()) for piece in pieces]
+                yield files_pb2.GetContentsResponse(pieces=each)
+
+
+def _pieces(request: files_pb2.PutContentsRequest) -> Sequence[ContentPiece]:
+    return [ContentPiece(each.digest, each.size, each.offset, each.data) for each in request.pieces]

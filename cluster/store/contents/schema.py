@@ -1,0 +1,66 @@
+"""The SQL of the contents' database, `contents.db`, which is one of its own: so nothing here delays scheduling."""
+
+APPLICATION_ID = 0x636C6374  # "clct"
+VERSION = 1
+
+# A large content has no row in small: it is a file. `held`: what a tree that is used holds, itself included; a content
+# that is used and no tree holds itself alone. `tree`: what those come to that are used, or were.
+SCHEMA = (
+    """CREATE TABLE content (
+        id INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL UNIQUE,
+        size INTEGER NOT NULL,
+        came REAL NOT NULL
+    )""",
+    "CREATE INDEX content_came ON content (came, size)",
+    "CREATE TABLE small (content INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+    "CREATE TABLE sender (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE sent (
+        content INTEGER NOT NULL, sender INTEGER NOT NULL, PRIMARY KEY (content, sender)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE held (
+        tree INTEGER NOT NULL, content INTEGER NOT NULL, PRIMARY KEY (tree, content)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX held_content ON held (content)",
+    "CREATE TABLE tree (content INTEGER PRIMARY KEY, files INTEGER, directories INTEGER, bytes INTEGER)",
+    """CREATE TABLE used (
+        by TEXT NOT NULL, tree INTEGER NOT NULL, sender INTEGER NOT NULL, since REAL NOT NULL, PRIMARY KEY (by, tree)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX used_tree ON used (tree, sender)",
+)
+
+ADD_CONTENT = "INSERT INTO content (digest, size, came) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET came = ?3"
+ADD_SMALL = "INSERT OR IGNORE INTO small (content, data) SELECT id, ? FROM content WHERE digest = ?"
+ADD_SENT = "INSERT OR IGNORE INTO sent (content, sender) SELECT id, ? FROM content WHERE digest = ?"
+ADD_SENDER = "INSERT OR IGNORE INTO sender (name) VALUES (?)"
+SENDER = "SELECT id FROM sender WHERE name = ?"
+ADD_HELD = "INSERT OR IGNORE INTO held (tree, content) VALUES (?, ?)"
+ADD_USED = "INSERT OR IGNORE INTO used (by, tree, sender, since) VALUES (?, ?, ?, ?)"
+ADD_TREE = "INSERT OR REPLACE INTO tree (content, files, directories, bytes) VALUES (?, ?, ?, ?)"
+TREE = "SELECT files, directories, bytes FROM tree WHERE content = ?"
+IS_USED = "SELECT 1 FROM used WHERE tree = ? AND (? OR sender = ?) LIMIT 1"
+
+# Of these digests, {} being as many question marks: those that the sender has sent, or whoever.
+SENT = """SELECT digest, id, size FROM content JOIN sent ON content = id
+    WHERE digest IN ({}) AND sender = ?"""
+PRESENT = "SELECT digest, id, size FROM content WHERE digest IN ({})"
+SMALL_DATA = "SELECT digest, data FROM content JOIN small ON content = id WHERE digest IN ({})"
+HELD_OF = """SELECT count(*) FROM held JOIN content ON content = id
+    WHERE digest IN ({}) AND tree = (SELECT id FROM content WHERE digest = ?)"""
+OLD = "SELECT id FROM content WHERE digest IN ({}) AND came < ?"
+TOUCH = "UPDATE content SET came = ? WHERE id = ?"
+
+USES_OF = "SELECT tree FROM used WHERE by = ?"
+RELEASE = "DELETE FROM used WHERE by = ?"
+FREE = "DELETE FROM held WHERE tree = ?1 AND NOT EXISTS (SELECT 1 FROM used WHERE tree = ?1)"
+USERS = "SELECT DISTINCT by FROM used WHERE by > ? AND since < ? ORDER BY by LIMIT ?"
+
+SPACE = "SELECT count(*), coalesce(sum(size), 0) FROM content"
+OVER = """SELECT id, digest, size FROM content
+    WHERE came < ? AND NOT EXISTS (SELECT 1 FROM held WHERE held.content = content.id) LIMIT ?"""
+FORGET = (
+    "DELETE FROM small WHERE content = ?",
+    "DELETE FROM sent WHERE content = ?",
+    "DELETE FROM tree WHERE content = ?",
+    "DELETE FROM content WHERE id = ?",
+)
