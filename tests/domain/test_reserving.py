@@ -9,6 +9,7 @@ import pytest
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job.request import request_of
 from cluster.domain.job.target import Target
+from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import (
     CancelRequested,
     HeartbeatReceived,
@@ -21,6 +22,7 @@ from cluster.domain.scheduler.hindrances import Hindrance
 from cluster.domain.scheduler.reserving import LOOKED_AT, Foreseen, foreseen
 from cluster.domain.scheduler.reserving_in_words import Reserved
 from cluster.domain.scheduler.views import job_view
+from cluster.domain.session.messages import Hello
 from cluster.domain.session.offer import Offer
 from tests.domain.core_bench import WALL, Bench, ok, spec, uuid
 
@@ -83,6 +85,51 @@ def test_where_a_kept_worker_gets_more_others_are_let_pass_anew(bench: Bench) ->
     bench.turn()
     assert (held(bench, 3), held(bench, 5)) == (1, 3)
     assert foresee(bench, "w").left == {"cpus": 1000}
+
+
+def test_when_a_promise_is_broken_others_are_let_pass_anew() -> None:
+    """The end of the second was to make the room, to the last millicpu. By then it runs on, and nobody knows whether
+    the first, which is larger, ends before."""
+    bench = Bench(SchedulerCore(epoch=1, lease=1e6))
+    bench.worker("w", 4000)
+    bench.submit(spec(millicpus=2000))
+    bench.submit(spec(time_request=60.0))
+    bench.submit(spec(millicpus=2000))
+    bench.submit(spec(9))
+    assert (kept(bench), foresee(bench, "w").left, held(bench, 4)) == ({"w": 3}, {"cpus": 0}, 0)
+    over = foresee(bench, "w").at
+    bench.turn(after=over - bench.mono - 0.01)
+    assert (bench.core.next_deadline(), held(bench, 4)) == (over, 0)
+    bench.turn(after=0.01)
+    assert (foresee(bench, "w").at, held(bench, 4)) == (inf, 1)
+
+
+def test_what_others_see_of_a_broken_promise_does_not_hide_it_from_whoever_was_kept_out_before() -> None:
+    """A fresh job looks first, in the turn in which the promise is over."""
+    bench = Bench(SchedulerCore(epoch=1, lease=1e6))
+    bench.worker("w", 4000)
+    bench.submit(spec(millicpus=2000))
+    bench.submit(spec(time_request=60.0))
+    bench.submit(spec(millicpus=2000))
+    bench.submit(spec(millicpus=900))
+    assert held(bench, 4) == 0
+    bench.core.timers.cancel(("kept", "w"))
+    bench.mono = foresee(bench, "w").at
+    bench.submit(spec(millicpus=950))
+    bench.turn()
+    assert held(bench, 4) + held(bench, 5) == 1
+
+
+def test_who_is_too_late_for_a_worker_that_leaves_lets_others_pass() -> None:
+    bench = Bench(SchedulerCore(epoch=1, lease=1e6))
+    bench.register("w", 4000)
+    bench.hello("w", Hello("inc", 4000, 1, leaves_in=3600.0))
+    bench.submit(spec(time_request=2000.0))
+    bench.submit(spec(millicpus=4000, time_request=3000.0))
+    bench.submit(spec(time_request=2500.0))
+    assert (kept(bench), held(bench, 3)) == ({"w": 2}, 0)
+    bench.turn(after=600.0)
+    assert (kept(bench), held(bench, 3)) == ({}, 1)
 
 
 def test_what_ends_before_by_its_time_request_passes(bench: Bench) -> None:

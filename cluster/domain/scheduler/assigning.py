@@ -35,6 +35,8 @@ def place(state: State) -> None:
         if state.room <= 0:
             break
     state.placing_goes_on = reserving.end() or state.room <= 0 or bool(state.ready.fresh)
+    for worker, at in reserving.looks():
+        state.timers.set(("kept", worker.id), at)
     for (worker_id, number, attempt), tasks in given.items():
         _send_assign(state, state.workers[worker_id], state.jobs[number], attempt, tasks)
     if state.placing_goes_on:

@@ -246,6 +246,9 @@ class SchedulerCore(State):
                 self._sessions.silence_due(self.workers[worker_id])
             case ("late", str(worker_id)) if worker_id in self.workers:
                 late_starts.due(self, self.workers[worker_id])
+            case ("kept", str(worker_id)) if worker_id in self.workers:
+                self.takers.note(self.workers[worker_id])
+                self.room -= 1
             case ("pause", str(worker_id)) if worker_id in self.workers:
                 pausing.due(self, self.workers[worker_id])
             case ("shares",):

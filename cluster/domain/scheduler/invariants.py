@@ -12,7 +12,7 @@ from cluster.domain.job.times import deadline_of, starts_at
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.pausing import is_paused
-from cluster.domain.scheduler.reserving import foreseen
+from cluster.domain.scheduler.reserving import SURELY, foreseen, is_over_by
 from cluster.domain.scheduler.state import LATE
 from cluster.domain.scheduler.takers import can_take
 from cluster.domain.scheduler.worker_record import Worker
@@ -52,6 +52,9 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _is_known_to_have_work_in_advance(core, core.workers[worker_id], jobs)
         if not goes_on:
             _nothing_waits_there_for_long(core, core.workers[worker_id], jobs)
+    for kept in core.reservations if not goes_on else ():
+        in_time = is_over_by(kept.worker.leaves_at + SURELY, kept.job.request.limit, core.now.mono)
+        assert in_time or not kept.keeps_out, f"worker {kept.worker.id}: it leaves before {kept.job.number} would end"
     if waiting and not (goes_on or core.queue_pause):
         _nobody_idles_beside_work_in_advance(core, waiting)
     _takers_are_in_order(core)

@@ -27,6 +27,7 @@ LOOKED_AT = 8  # workers that could be reserved for a job, of which the soonest 
 SCANNED = 64  # workers, the roomiest first, among which these are looked for, where some of them is known
 MOST_MADE = 16  # reservations in one turn
 ALL = MOST_HELD  # tasks: as many as there is room for
+SURELY = 1e-3  # seconds after a time, when it is over whatever way it is counted
 AT_A_DISTANCE = 2  # what starts when another task has ended ends after so many times its limit
 
 Jobs = Mapping[int, Job]
@@ -43,7 +44,8 @@ class Foreseen(NamedTuple):
 
     def leaves_more_than(self, other: "Foreseen") -> bool:
         """Whether something may pass by this that may not by the other."""
-        return self.at > other.at or any(amount > other.left[name] for name, amount in self.left.items())
+        later = other.at < self.at < inf  # where nobody knows when, nothing passes for ending before that
+        return later or any(amount > other.left[name] for name, amount in self.left.items())
 
 
 class Reservation:
@@ -187,7 +189,7 @@ class Round:
         self._made = 0
         self._put_off: list[Job] = []  # there is to be a reservation for these as well
         self._released: list[Worker] = []  # where others may start something again
-        self._crowded: list[tuple[Reservation, Foreseen]] = []  # whose worker got more: by which others were kept out
+        self._crowded: list[Reservation] = []  # others are kept out of their workers, which got more
 
     def begin(self) -> None:
         """What was reserved for somebody who waits no more, or where that cannot run any more, is so no longer."""
@@ -202,14 +204,25 @@ class Round:
         """Whether there is something for a further turn, which is due at once then.
 
         Where a kept worker gets more, more must end there before there is room, and more may be left over then."""
-        for kept, seen in self._crowded:
-            if self._book.of_worker.get(kept.worker.id) is kept and self._foresee(kept).leaves_more_than(seen):
-                self._released.append(kept.worker)
+        for kept in self._crowded:
+            if self._book.of_worker.get(kept.worker.id) is kept:
+                self._foresee(kept)
         for worker in self._released:
             self._takers.note(worker)
         for job in self._put_off:
             self._queue.look_again(job)
         return bool(self._released or self._put_off)
+
+    def looks(self) -> Iterator[tuple[Worker, float]]:
+        """Workers that others were kept out of in this round, and until when that holds if nothing changes there, on
+        the monotonic clock: what was to have ended by then has not, or who they are reserved for is too late."""
+        for worker_id in self._foreseen:
+            kept = self._book.of_worker.get(worker_id)
+            if kept is not None and kept.keeps_out:
+                promised = next((at for at, *_ in kept.worker.promises.after(self._now)), inf)
+                too_late = kept.worker.leaves_at - kept.job.request.limit + SURELY
+                if (at := min(promised if promised <= kept.at else inf, too_late)) < inf:
+                    yield kept.worker, at
 
     def part(self, job: Job, workers: Sequence[Worker]) -> tuple[Sequence[Worker], list[Worker]]:
         """Those where no reservation hinders the job, and those where one does; neither where it has no room anyhow."""
@@ -269,8 +282,8 @@ class Round:
         """It has got something there."""
         self._foreseen.pop(worker.id, None)
         there = self._book.of_worker.get(worker.id) if self._book else None
-        if there is not None and there.keeps_out and there.seen is not None:
-            self._crowded.append((there, there.seen))
+        if there is not None and there.keeps_out:
+            self._crowded.append(there)
         kept = self._book.of(job.request) if self._book else None
         if kept is not None and kept.job is job and (kept.worker is worker or not job.startable):
             self._release(kept)
@@ -286,9 +299,12 @@ class Round:
         return self._book.most(job, worker, self._now, self._foresee, later=later)
 
     def _foresee(self, kept: Reservation) -> Foreseen:
+        """Where that lets more pass than whoever was kept out before has seen, all are to look again."""
         known = self._foreseen.get(kept.worker.id)
         if known is None:
             known = self._foreseen[kept.worker.id] = foreseen(kept, self._jobs, self._now)
+            if kept.keeps_out and kept.seen is not None and known.leaves_more_than(kept.seen):
+                self._released.append(kept.worker)
             kept.at, kept.seen = known.at, known
         return known
 
