@@ -21,6 +21,7 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Reply, Send
 from cluster.domain.scheduler.events import (
     CancelRequested,
+    JobsChanged,
     JobsPaused,
     JobsResumed,
     ReopenRequested,
@@ -234,6 +235,76 @@ def test_a_worker_that_was_away_hears_of_the_deadline_when_it_is_back() -> None:
     hello = Hello("inc", 2000, 1, running=(attempts(1, 1, (0, 1)),))
     sent = [(e.session, e.message) for e in bench.hello("w", hello) if isinstance(e, Send)]
     assert stops(sent) == [(attempts(1, 1, (0, 1)), 3.0)]
+
+
+YEAR = 365 * 24 * HOUR
+
+
+def test_a_deadline_that_was_counted_by_a_clock_that_was_a_year_ahead_comes_in_its_time() -> None:
+    bench = patient()
+    bench.worker("w", 1000)
+    bench.jumped = YEAR
+    bench.submit(spec(deadline="1h", grace=3.0))
+    bench.submit(spec(deadline="1h", delay=1800.0))
+    bench.submit(spec(deadline=at(YEAR + HOUR)))
+    bench.turn(after=600.0)
+    bench.jumped = 0.0
+    bench.turn()
+    assert [bench.core.jobs[job].record.spec.deadline for job in (1, 2)] == [at(HOUR)] * 2
+    assert bench.core.followers.waits[2].until == pytest.approx(WALL + 100.0 + 1800.0)
+    assert bench.core.jobs[1].as_submitted.spec.deadline == "1h"
+    assert not stops(bench.sent(after=HOUR - 600.01))
+    assert stops(bench.sent(after=0.01)) == [(attempts(1, 1, (0, 1)), 3.0)]
+    assert states(bench, 2) == {F: [(0, 1)]}
+    assert states(bench, 3) == {R: [(0, 1)]}, "a time is that time"
+
+
+def test_a_clock_that_is_set_right_in_steps_leaves_a_deadline_its_time() -> None:
+    bench = patient()
+    bench.jumped = YEAR
+    bench.submit(spec(deadline="1h"))
+    for ahead in (YEAR / 2, 5 * HOUR, 0.0):
+        bench.turn(after=60.0)
+        bench.jumped = ahead
+        bench.turn()
+    assert bench.core.jobs[1].record.spec.deadline == at(HOUR)
+
+
+@pytest.mark.parametrize(
+    ("set_right", "left"), [("before", HOUR - 600.0), ("meanwhile", HOUR), ("after", HOUR - 600.0)]
+)
+def test_a_deadline_that_was_counted_by_a_wrong_clock_outlives_a_restart(set_right: str, left: float) -> None:
+    """Where the clock is set right while the scheduler is away, nobody knows how much is over: all of it begins anew,
+    once."""
+    bench = patient()
+    bench.jumped = YEAR
+    bench.submit(spec(deadline="1h"))
+    bench.turn(after=600.0)
+    for when in ("before", "meanwhile", "after"):
+        if when == set_right:
+            bench.jumped = 0.0
+        if when == "meanwhile":
+            bench.restart()
+        bench.turn()
+    until = iso(bench.now.wall + left)
+    assert bench.core.jobs[1].record.spec.deadline == until
+    bench.restart(after=30.0)
+    bench.turn()
+    assert bench.core.jobs[1].record.spec.deadline == until
+
+
+def test_a_deadline_that_was_given_later_is_counted_anew_as_well() -> None:
+    bench = patient()
+    bench.submit(spec(deadline="2h", queue_timeout=9 * HOUR))
+    bench.jumped = YEAR
+    bench.turn(JobsChanged(5, (1,), {"deadline": "1h"}, by_admin=False))
+    bench.turn(JobsChanged(6, (1,), {"queue_timeout": 8 * HOUR}, by_admin=False))
+    bench.jumped = 0.0
+    bench.turn()
+    assert bench.core.jobs[1].record.spec.deadline == at(HOUR)
+    bench.turn(JobsChanged(5, (1,), {"deadline": at(3 * HOUR)}, by_admin=False))
+    bench.turn()
+    assert bench.core.jobs[1].record.spec.deadline == at(3 * HOUR)
 
 
 @pytest.mark.parametrize("down", [5.0, 60.0])

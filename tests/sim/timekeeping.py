@@ -8,11 +8,12 @@ time that any of them was shown.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from cluster.domain.base.wall_time import unix_time
 from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.job.schedule_course import MOST_COUNTED, ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.time_options import OVERLAPS, SKIP
-from cluster.domain.job.times import deadline_of, start_in_force
+from cluster.domain.job.times import deadline_after, deadline_of, start_in_force
 from cluster.domain.scheduler.uncommitted import Saved
 from tests.sim.world import World
 
@@ -44,6 +45,7 @@ class Times:
     records: dict[int, JobRecord] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)  # the number of a run, by its UUID
     courses: dict[int, ScheduleCourse] = field(default_factory=dict)  # how far each schedule has come
+    deadlines: dict[int, float] = field(default_factory=dict)  # that were counted anew, in Unix seconds
     # Of a schedule that had ended and was tried again, or whose times count anew since the clock was far ahead: how far
     # it had come then, and with how many times it had dealt.
     again: dict[int, tuple[float, int]] = field(default_factory=dict)
@@ -78,6 +80,8 @@ class Times:
 
     def comes_to(self, progress: JobProgress) -> None:
         """It is committed."""
+        if anew := dict(progress.changed).get("deadline"):
+            self._deadline_is_counted_anew(progress.number, unix_time(anew, 0.0, None))
         course, before = progress.course, self.courses.get(progress.number)
         if course is not None:
             if course.corrections > (before.corrections if before else 0):
@@ -91,9 +95,16 @@ class Times:
 
     def check_deadline(self, job: int) -> None:
         """Something of it was ended for that."""
-        at = deadline_of(self.records[job])
+        at = self.deadlines.get(job) or deadline_of(self.records[job])
         assert at, f"job {job} was over its deadline, and has none"
         assert at <= self.shown, f"job {job} was ended {at - self.shown:.3f} s before its deadline"
+
+    def _deadline_is_counted_anew(self, job: int, at: float) -> None:
+        """Of nobody else deadlines are changed here."""
+        if self.deadlines.get(job) != at:
+            self.deadlines[job] = at
+            most = self.shows_now + deadline_after(self.records[job])
+            assert at <= most + 1e-3, f"job {job} has {at - most:.3f} s more than its deadline was to be"
 
     def check_course(self, number: int, course: ScheduleCourse) -> None:
         """Of each time that the schedule has dealt with it is known what became of it."""

@@ -2,20 +2,39 @@
 when all of it must have ended. (How long an attempt runs, and how long it is quiet, its worker sees.)"""
 
 from itertools import takewhile
+from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.schedule import FAR_AHEAD
 from cluster.domain.job.spec import JobSpec
 
 STEPS = 64  # into which the time of a queue clock is cut: what becomes ready in one of them ends together
 
 
+class Counted(NamedTuple):
+    """From when a deadline is counted that was given as a duration."""
+
+    seconds: float  # the duration
+    wall: float  # what the wall clock showed then, or when it was last found to be wrong, in Unix seconds
+    mono: float  # the same moment on the monotonic clock
+
+    def is_by_a_wrong_clock(self, wall: float) -> bool:
+        """Whether the clock, which shows `wall` now, was far ahead then."""
+        return self.wall > wall + FAR_AHEAD
+
+    def left(self, mono: float) -> float:
+        """How many of its seconds are left, however the wall clock was set meanwhile."""
+        return max(0.0, self.seconds - (mono - self.mono))
+
+
 class Clocks:
     """Of one job. Its tasks' sets it is shown."""
 
-    __slots__ = ("_queue", "overdue")
+    __slots__ = ("_queue", "counted", "overdue")
 
     def __init__(self, spec: JobSpec) -> None:
         self.overdue = False  # its deadline is over: what has not ended is to end
+        self.counted: Counted | None = None  # None: it has no deadline, or was given a time
         self._queue = _QueueClock(spec.queue_timeout) if spec.queue_timeout else None
 
     def waited_too_long(self, ready: IntervalSet, assigned: IntervalSet, now: float) -> IntervalSet:

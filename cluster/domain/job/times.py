@@ -45,15 +45,21 @@ def starts_at(record: JobRecord) -> float:
     return _start(record.spec, record.submitted_at)
 
 
-def start_in_force(record: JobRecord, now: float) -> float:
-    """The same while the clock shows `now`. A delay that began when the clock was far ahead begins now."""
+def start_in_force(record: JobRecord, now: float, waited: float = 0.0) -> float:
+    """The same while the clock shows `now`. Of a delay that began when the clock was far ahead `waited` seconds are
+    over."""
     begins = record.submitted_at
-    return _start(record.spec, now if begins > now + FAR_AHEAD else begins)
+    return _start(record.spec, now - waited if begins > now + FAR_AHEAD else begins)
 
 
 def deadline_of(record: JobRecord) -> float:
     """When all of its tasks must have ended, in Unix seconds; 0: never."""
     return _deadline(record.spec, record.submitted_at)
+
+
+def deadline_after(record: JobRecord) -> float:
+    """The seconds from when it was handed in, where they say its deadline; 0: a time does, or it has none."""
+    return 0.0 if record.spec.every else seconds_of(record.spec.deadline) or 0.0
 
 
 def _start(spec: JobSpec, now: float) -> float:

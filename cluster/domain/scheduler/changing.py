@@ -14,6 +14,7 @@ from cluster.domain.job.request import Request, request_of
 from cluster.domain.job.sandbox import check_in_sandbox
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import HELD, TaskState
+from cluster.domain.job.time_kinds import seconds_of
 from cluster.domain.job.times import refuse_times, starts_at
 from cluster.domain.scheduler import deadlines
 from cluster.domain.scheduler.assigning import ask_back_unstarted
@@ -35,7 +36,7 @@ def change_jobs(state: State, dependencies: Dependencies, event: JobsChanged) ->
         return
     changed = [job for job in live if any(getattr(job.record.spec, f) != value for f, value in changes[job].items())]
     for job in changed:
-        _change(state, dependencies, job, changes[job])
+        _change(state, dependencies, job, changes[job], event.changes)
     state.reply(event.ask, len(changed))
 
 
@@ -79,14 +80,15 @@ def _is_other_work(one: JobSpec, other: JobSpec) -> bool:
     return one.grow != other.grow or request_of(one)._replace(limit=0.0) != request_of(other)._replace(limit=0.0)
 
 
-def _change(state: State, dependencies: Dependencies, job: Job, changes: Changes) -> None:
+def _change(state: State, dependencies: Dependencies, job: Job, changes: Changes, given: Changes) -> None:
+    """`given`: the changes as they came, where a duration is still one."""
     state.ready.drop(job)
     before = job.request
     job.change(changes)
     if (request := job.request_at(job.level)) != before:
         ask_for(state, job, request)
     if any(field in changes for field in CLOCKS):
-        _wind(state, job)
+        _wind(state, job, given)
     if any(field in changes for field in START) and not job.record.spec.every:
         dependencies.start_at(job.number, starts_at(job.record))
     state.touch(job)
@@ -110,9 +112,12 @@ def ask_for(state: State, job: Job, request: Request) -> None:
             state.note_in_advance(state.workers[worker_id], request)
 
 
-def _wind(state: State, job: Job) -> None:
-    """Its clocks begin anew."""
+def _wind(state: State, job: Job, given: Changes) -> None:
+    """Its clocks begin anew; a deadline that is not among the changes stays as it was counted."""
+    counted = job.clocks.counted if job.clocks is not None else None
+    if "deadline" in given:
+        counted = deadlines.counted_from(state.now.wall, seconds_of(given["deadline"]) or 0.0, state.now)
     state.timers.cancel(("queue", job.number))
     state.wall_timers.cancel(("deadline", job.number))
     job.clocks = clocks_of(job.record.spec)
-    deadlines.set_alarm(state, job)
+    deadlines.set_alarm(state, job, counted)

@@ -133,6 +133,7 @@ class SchedulerCore(State):
         self.now, self.room = now, self.most
         if set_back:
             schedules.clock_was_set_back(self)
+            deadlines.clock_was_set_back(self)
             self._dependencies.clock_was_set_back()
         self._submissions.go_on()
         for event in events:
@@ -257,6 +258,8 @@ class SchedulerCore(State):
                 self._sessions.lost_due(self.workers[worker_id], self.jobs[number])
             case ("deadline", int(number)) if number in self.jobs:
                 deadlines.due(self, self.jobs[number])
+            case ("count", int(number)) if number in self.jobs:
+                deadlines.count_anew(self, self.jobs[number])
             case ("queue", int(number)) if number in self.jobs:
                 self.touch(self.jobs[number])
                 self.room -= 1

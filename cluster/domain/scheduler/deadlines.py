@@ -1,11 +1,19 @@
-"""Deadlines of jobs, and how their clocks go on after a restart (`cluster.domain.job.clocks`)."""
+"""Deadlines of jobs, and how their clocks go on after a restart (`cluster.domain.job.clocks`).
+
+A deadline is a time of the wall clock, also one that was given as a duration. Where that clock turns out to have been
+far ahead when the duration began, what is left of it is counted anew, and the job is changed so: its new deadline
+outlives a restart.
+"""
 
 from collections.abc import Iterable
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.now import Now
+from cluster.domain.base.wall_time import iso
 from cluster.domain.job import endings
+from cluster.domain.job.clocks import Counted
 from cluster.domain.job.job import Job
-from cluster.domain.job.times import deadline_of, starts_at
+from cluster.domain.job.times import deadline_after, deadline_of, starts_at
 from cluster.domain.scheduler import children
 from cluster.domain.scheduler.cancelling import send_stops
 from cluster.domain.scheduler.state import State
@@ -24,16 +32,46 @@ def watch(state: State, job: Job) -> None:
         since -= max(0.0, state.now.wall - begun)
     if (due := job.obey_clocks(since)) is not None:
         state.timers.set(("queue", job.number), due)
-    set_alarm(state, job)
+    set_alarm(state, job, counted_from(job.record.submitted_at, deadline_after(job.record), state.now))
 
 
-def set_alarm(state: State, job: Job) -> None:
+def counted_from(since: float, seconds: float, now: Now) -> Counted | None:
+    """A deadline so many seconds after `since`, in Unix seconds; 0: a time was given, or none."""
+    return Counted(seconds, since, now.mono - max(0.0, now.wall - since)) if seconds else None
+
+
+def set_alarm(state: State, job: Job, counted: Counted | None) -> None:
     """For its deadline, where it has one; what is over ends."""
     if job.clocks is not None and (deadline := deadline_of(job.record)):
+        job.clocks.counted = counted
+        _expect_the_right_time(state, job)
         job.clocks.overdue = deadline <= state.now.wall  # what is heard before its turn was told to stop, too
         state.wall_timers.set(("deadline", job.number), deadline)
         if job.overdue:
             _expire(state, job)
+
+
+def clock_was_set_back(state: State) -> None:
+    """What deadlines were counted by may have been a clock that was wrong."""
+    for job in state.unfinished():
+        _expect_the_right_time(state, job)
+
+
+def _expect_the_right_time(state: State, job: Job) -> None:
+    """In one of the next turns, as there may be many."""
+    counted = job.clocks.counted if job.clocks is not None and not job.overdue else None
+    if counted is not None and counted.is_by_a_wrong_clock(state.now.wall):
+        state.timers.set(("count", job.number), state.now.mono)
+
+
+def count_anew(state: State, job: Job) -> None:
+    """Its deadline was counted by a clock that was far ahead: what is left of it begins now."""
+    counted = job.clocks.counted if job.clocks is not None and job.live else None
+    if job.clocks is not None and counted is not None and counted.is_by_a_wrong_clock(state.now.wall):
+        job.change({"deadline": iso(state.now.wall + counted.left(state.now.mono))})
+        set_alarm(state, job, counted._replace(wall=state.now.wall))
+        state.touch(job)
+    state.room -= 1
 
 
 def due(state: State, job: Job) -> None:

@@ -15,7 +15,7 @@ DEPENDENCIES_A_UNIT = 10  # that are entered, or dropped, in the time of one uni
 class Wait:
     """What one job still waits for."""
 
-    __slots__ = ("barred", "count", "job", "open", "until")
+    __slots__ = ("barred", "count", "job", "open", "since", "until")
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -24,6 +24,7 @@ class Wait:
         self.until = (
             0.0  # Unix seconds, before which none of its tasks starts; 0: that is over, or there is no such time
         )
+        self.since = 0.0  # when it was handed in, on the monotonic clock
         self.barred: dict[int, IntervalSet] = {}  # by the job that is waited for task by task: tasks it still bars
 
     @property

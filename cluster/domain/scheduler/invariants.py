@@ -81,6 +81,9 @@ def _nothing_waits_for_ever(core: SchedulerCore, job: Job) -> None:
     assert not unassigned, f"job {job.number}: {unassigned}, and its deadline is over"
     deadline = deadline_of(job.record) if job.live and not job.overdue else 0.0
     assert not deadline or core.wall_timers.next() is not None, f"job {job.number}: nobody looks when it is {deadline}"
+    counted = job.clocks.counted if deadline and job.clocks is not None else None
+    right = counted is None or not counted.is_by_a_wrong_clock(core.now.wall) or ("count", job.number) in core.timers
+    assert right, f"job {job.number}: its deadline was counted by a clock that was far ahead: {counted}"
 
 
 def _no_schedule_has_come_too_far(core: SchedulerCore, job: Job) -> None:

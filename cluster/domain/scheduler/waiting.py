@@ -61,7 +61,9 @@ class Dependencies:
         """The job waits from now on."""
         followers, wait = self._state.followers, Wait(job)
         followers.waits[job.number] = wait
-        wait.until, wait.count = start_in_force(job.record, self._state.now.wall), len(courses)
+        now = self._state.now
+        wait.since = now.mono - max(0.0, now.wall - job.record.submitted_at)
+        wait.until, wait.count = start_in_force(job.record, now.wall), len(courses)
         for dependency in courses:
             if dependency.kind is DependencyKind.EACH:
                 wait.barred[dependency.job] = IntervalSet([(0, job.size)])
@@ -85,11 +87,11 @@ class Dependencies:
                 self.may_start(number)
 
     def clock_was_set_back(self) -> None:
-        """Where a delay was counted by a clock that was wrong, it is counted anew."""
+        """Where a delay was counted by a clock that was wrong, what is left of it is counted by the right one."""
         state = self._state
         for number, wait in state.followers.waits.items():
             if wait.job.course is None and wait.until > state.now.wall + FAR_AHEAD:
-                wait.until = start_in_force(wait.job.record, state.now.wall)
+                wait.until = start_in_force(wait.job.record, state.now.wall, state.now.mono - wait.since)
                 state.wall_timers.set(("start", number), wait.until)
 
     def may_start(self, number: int) -> None:

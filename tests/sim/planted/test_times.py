@@ -65,8 +65,15 @@ def that_the_clock_was_far_ahead_is_overlooked(patch: Patch) -> None:
     patch.setattr(schedules, "clock_was_set_back", lambda state: None)
 
 
+def that_a_deadline_was_counted_by_a_clock_that_was_far_ahead_is_overlooked(patch: Patch) -> None:
+    patch.setattr(deadlines, "clock_was_set_back", lambda state: None)
+
+
 @pytest.mark.slow
-@planted(that_the_clock_was_far_ahead_is_overlooked)
+@planted(
+    that_the_clock_was_far_ahead_is_overlooked,
+    that_a_deadline_was_counted_by_a_clock_that_was_far_ahead_is_overlooked,
+)
 def test_who_waits_for_the_times_of_a_wrong_clock_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch, lives.with_mistyped_dates, lives.PLAYED[lives.with_mistyped_dates])
 
