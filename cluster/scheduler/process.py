@@ -43,7 +43,7 @@ from cluster.rpc.stop_signal import stop_signal
 from cluster.scheduler.garbage_collection import look_at_each_object_once
 from cluster.scheduler.gateway_certificate import certify
 from cluster.scheduler.notices.targets import NoticeTargets
-from cluster.scheduler.service import Addresses, SchedulerService
+from cluster.scheduler.service import Addresses, SchedulerService, recovered
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 
 logger = logging.getLogger(__name__)
@@ -105,11 +105,12 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
         try:
             credentials = _valid(authority, credentials)
-            service = SchedulerService(authority, credentials, store, directory, options.lease, targets)
+            look_at_each_object_once()
+            core = await recovered(store, options.lease)
+            service = SchedulerService(authority, credentials, store, core, directory, targets)
         except BaseException:
             store.close()
             raise
-        look_at_each_object_once()
         renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
         stop = stop_signal()
         theirs = directory / GATEWAY

@@ -62,6 +62,16 @@ class Addresses:
     advertise: str = ""  # host by which other machines reach us; empty: worked out
 
 
+async def recovered(store: Store, lease: float = LEASE) -> SchedulerCore:
+    """A core that knows all there is in the store; meanwhile others have their turns. StoreFailed when it cannot be
+    read."""
+    loaded = await asyncio.to_thread(recover, store)
+    core = SchedulerCore(loaded.epoch, lease)
+    for _ in core.restore(loaded, system_clock()):
+        await asyncio.sleep(0)
+    return core
+
+
 class SchedulerService:
     """Make it inside the event loop, `start`, and `stop` in any case."""
 
@@ -70,14 +80,11 @@ class SchedulerService:
         authority: Authority,
         credentials: Credentials,
         store: Store,
+        core: SchedulerCore,
         directory: Path,
-        lease: float = LEASE,
         targets: NoticeTargets = NOWHERE,
     ) -> None:
-        """`directory` holds the CA, and all but the store. Loads all there is. StoreFailed when that cannot be read."""
-        loaded = recover(store)
-        core = SchedulerCore(loaded.epoch, lease)
-        core.restore(loaded, system_clock())
+        """`core`: as `recovered` from the store. `directory` holds the CA, and all but the store."""
         self.driver = Driver(core, store)
         self.ended = asyncio.Event()  # set when it serves no more, told or not
         self.serving = ServingCredentials(credentials, self._renew_own)

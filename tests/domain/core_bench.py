@@ -28,6 +28,7 @@ from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.sharing import ShareRecord
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report
@@ -96,6 +97,7 @@ class Bench:
         self.queue_pause: Pause | None = None
         self.shares: dict[str, ShareRecord] = {}
         self.events: list[EventRecord] = []
+        self.jobs_by_step: list[int] = []  # that are known after each step of a start
         self._session = self._told = 0
 
     @property
@@ -178,8 +180,8 @@ class Bench:
     def report(self, session: int, sequence: int = 0, **parts: object) -> list[Effect]:
         return self.turn(ReportReceived(session, Report(sequence, **parts)))  # type: ignore[arg-type]
 
-    def restart(self, after: float = 0.0) -> None:
-        """The scheduler dies; another takes up what the store has."""
+    def restart(self, after: float = 0.0, most: int = MOST_AT_ONCE) -> None:
+        """The scheduler dies; another, whose turns and steps are given `most`, takes up what the store has."""
         self.mono += after
         live = sorted(self.records.keys() - self.ended)
         jobs = [(self.records[n], joined(self.progress[n], self._chunks_of(n), self._held_of(n))) for n in live]
@@ -198,8 +200,14 @@ class Bench:
             shares=list(self.shares.values()),
         )
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
-        self.core.restore(loaded, self.now)
+        self.core.most = most
+        self.take_up(loaded)
         invariants.check(self.core)
+
+    def take_up(self, loaded: Recovered) -> None:
+        """A scheduler that starts."""
+        for _ in self.core.restore(loaded, self.now):
+            self.jobs_by_step.append(len(self.core.jobs))
 
     def _chunks_of(self, job: int) -> list[JobChunk]:
         return [self.chunks[key] for key in sorted(self.chunks) if key[0] == job]

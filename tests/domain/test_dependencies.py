@@ -212,12 +212,12 @@ def test_after_a_crash_what_was_not_told_is_told(ends_in_memory: bool) -> None:
         half.sets[S].discard(1, 2)
         half.sets[R].add(1, 2)
         half.ended_at = 0.0
-        again.core.restore(Recovered(2, 4, [(records[1], half.progress()), *jobs]), again.now)
+        again.take_up(Recovered(2, 4, [(records[1], half.progress()), *jobs]))
         assert states(again, 2) == {R: [(0, 1)], W: [(1, 2)]}
         assert states(again, 3) == {W: [(0, 1)]}
     else:
         course = Course(ended.outcome, ended.succeeded, IntervalSet())
-        again.core.restore(Recovered(2, 4, jobs, ended={1: course}), again.now)
+        again.take_up(Recovered(2, 4, jobs, ended={1: course}))
         again.turn(after=0.1)
         assert again.progress[2].sets.of(R) == (0, 2)
         assert again.progress[3].sets.of(R) == (0, 1)

@@ -275,3 +275,30 @@ def test_many_jobs_that_are_handed_in_again_are_compared_in_parts() -> None:
         numbers.append(next(act.value for act in decided.acts if isinstance(act, Reply)))
     assert numbers[0] == numbers[1] == tuple(range(1, 6001))
     assert turns >= 3, "when they came again"
+
+
+def test_a_start_takes_up_many_jobs_in_steps() -> None:
+    bench = Bench()
+    bench.core.lease = 1e6
+    bench.worker("w", 1000)
+    for number in range(1, 121):
+        bench.submit(spec(after=(str(number - 1),) if number % 3 == 0 else ()))
+    before = {number: job.sets for number, job in bench.core.jobs.items()}
+    step = 30
+    bench.restart(most=step)
+    taken = [after - before for before, after in pairwise([0, *bench.jobs_by_step])]
+    assert max(taken) <= step // 2
+    assert len(taken) >= (2 * 120 + 40) // step
+    assert {number: job.sets for number, job in bench.core.jobs.items()} == before
+
+
+def test_a_job_in_many_pieces_is_a_step_of_its_own_when_a_scheduler_starts() -> None:
+    bench = Bench()
+    bench.core.lease = 1e6
+    session = bench.worker("w", 4_000_000)
+    for _ in range(3):
+        bench.submit(spec(2000))
+        job = bench.core.next_number - 1
+        bench.report(session, ended=tuple(failed(job, index) for index in range(0, 2000, 2)))
+    bench.restart(most=50)
+    assert bench.jobs_by_step == [1, 2, 3]

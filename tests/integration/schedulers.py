@@ -31,7 +31,7 @@ from cluster.rpc.convert import (
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import offer_to_proto, spec_to_proto
 from cluster.scheduler.notices.targets import NOWHERE
-from cluster.scheduler.service import Addresses, SchedulerService
+from cluster.scheduler.service import Addresses, SchedulerService, recovered
 from cluster.store.sqlite.store import SqliteStore
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.patience import PATIENCE
@@ -56,9 +56,8 @@ class Cluster:
     async def start(self) -> None:
         credentials = refresh_credentials(self.authority, self.directory, time.time(), 0.6)
         self.store = SqliteStore(self.directory / "cluster.db", self.authority.cluster_id)
-        self.service = SchedulerService(
-            self.authority, credentials, self.store, self.directory, self._lease, self.targets
-        )
+        core = await recovered(self.store, self._lease)
+        self.service = SchedulerService(self.authority, credentials, self.store, core, self.directory, self.targets)
         await self.service.start(Addresses(ANYWHERE, ANYWHERE))
 
     async def stop(self) -> None:

@@ -19,9 +19,7 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
-from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
-from cluster.domain.scheduler.state import LEASE
 from cluster.domain.scheduler.views import Detail
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Maker
@@ -32,13 +30,14 @@ from cluster.pki.authority import open_authority
 from cluster.pki.issuer import KeyRequest
 from cluster.scheduler import gathering
 from cluster.scheduler.admission import Admission
-from cluster.scheduler.driver import Driver, system_clock
+from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.notices.targets import NOWHERE
 from cluster.scheduler.operations.all import Operations, operations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources, Wish
 from cluster.scheduler.output.relay import Relay
+from cluster.scheduler.service import recovered
 from cluster.scheduler.sessions import SessionLines
 from cluster.store.contents.store import StoredContents
 from cluster.store.memory import Disk, MemoryStore
@@ -70,9 +69,7 @@ class House(NamedTuple):
 @asynccontextmanager
 async def house(directory: Path) -> AsyncIterator[House]:
     authority, store = open_authority(directory, time.time()), MemoryStore(Disk())
-    loaded = store.load()
-    core = SchedulerCore(loaded.epoch, LEASE)
-    core.restore(loaded, system_clock())
+    core = await recovered(store)
     driver, admission = Driver(core, store), Admission(store, lambda: None)
 
     def new_token(role: Role, life: float, uses: int | None, user: str, maker: Maker) -> tuple[JoinToken, TokenRecord]:

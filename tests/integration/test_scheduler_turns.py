@@ -13,6 +13,7 @@ import pytest
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.now import Now
+from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.selectors import Selection
 from cluster.domain.scheduler.core import SchedulerCore
@@ -24,8 +25,10 @@ from cluster.scheduler import cancelling, commit_pipeline
 from cluster.scheduler import driver as driver_module
 from cluster.scheduler.batch import Batch, Put
 from cluster.scheduler.output.reader import _look_ahead
+from cluster.scheduler.service import recovered
 from cluster.scheduler.tasks_shown import TasksWanted, _pick
 from cluster.store.interface import Item
+from cluster.store.memory import Disk, MemoryStore
 from tests.domain.core_bench import Bench, failed, spec
 from tests.integration.schedulers import W1, Cluster, in_cluster
 from tests.patience import PATIENCE
@@ -54,6 +57,36 @@ def test_what_many_put_at_once_is_cut_into_turns(tmp_path: Path, monkeypatch: py
         assert max(sum(map(weight, events)) for events in seen) <= MOST_AT_ONCE
 
     in_cluster(tmp_path, body)
+
+
+def test_others_have_their_turns_while_a_start_takes_up_many_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 jobs held the loop for half a second."""
+    bench = Bench()
+    for _ in range(2 * MOST_AT_ONCE):
+        bench.submit(spec())
+    store, happened = MemoryStore(Disk()), [""]
+    store.load()
+    store.commit([*bench.records.values(), *bench.progress.values()])
+    adopt = SchedulerCore.adopt
+
+    def watching(core: SchedulerCore, job: Job) -> None:
+        happened[-1] += "j"
+        adopt(core, job)
+
+    async def others() -> None:
+        while True:
+            await asyncio.sleep(0)
+            happened.append("")
+
+    async def start() -> SchedulerCore:
+        beside = asyncio.create_task(others())
+        core = await recovered(store)
+        beside.cancel()
+        return core
+
+    monkeypatch.setattr(SchedulerCore, "adopt", watching)
+    assert len(asyncio.run(start()).jobs) == sum(map(len, happened)) == 2 * MOST_AT_ONCE
+    assert max(map(len, happened)) <= MOST_AT_ONCE // 2
 
 
 def test_a_long_report_is_taken_in_several_turns_and_acknowledged_once(

@@ -6,6 +6,7 @@ worker that is not ready, is joined and takes the form of the wire, by the funct
 may change order, and order matters.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -89,7 +90,7 @@ class SchedulerProcess:
             assert self.store.number_of_id(job_id) == number, f"job {number} was acknowledged, and is not in the store"
         self.core = SchedulerCore(loaded.epoch, host.lease)
         self.core.most = host.most
-        self.core.restore(loaded, self._now())
+        deque(self.core.restore(loaded, self._now()), maxlen=0)
         invariants.check(self.core)
         self.pipeline = CommitPipeline(self.core, self, self._now, host.most)
         self._steps = self.pipeline.steps()

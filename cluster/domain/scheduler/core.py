@@ -11,7 +11,7 @@ The driver commits all saves of a turn in one transaction before it performs the
 is on disk. Time comes in as `now`; ids come in with events.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
@@ -65,7 +65,8 @@ from cluster.domain.scheduler.registering import Registering
 from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import LEASE, State
-from cluster.domain.scheduler.submitting import Submissions
+from cluster.domain.scheduler.submitting import Submissions, weight_of_waits
+from cluster.domain.scheduler.turn_limits import weight_of_kept
 from cluster.domain.scheduler.waiting import Dependencies
 from cluster.domain.session.messages import HeartbeatAnswered, ReportAcknowledged
 
@@ -84,10 +85,11 @@ class SchedulerCore(State):
         self._submissions = Submissions(self, self._dependencies)
         self._event_log = EventLog(self)
 
-    def restore(self, loaded: Recovered, now: Now) -> None:
+    def restore(self, loaded: Recovered, now: Now) -> Iterator[None]:
         """Takes up what the store holds, once, before the first turn. Every lease starts anew, so that a restart
-        loses nobody; tasks between two attempts are due."""
-        self.now = now
+        loses nobody; tasks between two attempts are due. Each step takes no longer than a turn; the first turn comes
+        after the last step."""
+        self.now, self.room = now, self.most
         self.next_number, self.ended_ids = loaded.next_job_number, loaded.ended_ids
         self.queue_pause = loaded.queue_pause
         self.value_sizes = {job: dict(sizes) for job, sizes in loaded.value_sizes.items()}
@@ -101,28 +103,39 @@ class SchedulerCore(State):
             if worker_record.removed:
                 self.leaving.add(worker_record.id)
         for record, progress in loaded.jobs:
-            job = Job.restored(record, progress)
-            self.adopt(job)
-            job.due(IntervalSet([(0, record.spec.task_count)]))
-            if job.grows:
-                job.level = job.next_level
-                job.request = job.request_at(job.level)
-            self.ready.note(job)
-            for (worker_id, _), tasks in job.held.items():
-                self.claim(self.workers[worker_id], job, tasks)
-                self.promise(self.workers[worker_id], job, tasks.ranges())
-            deadlines.watch(self, job)
+            self._take_up(Job.restored(record, progress))
+            yield from self._pay(weight_of_kept(progress))
         for job in [job for job in self.unfinished() if job.count(TaskState.WAITING)]:
             if job.record.spec.every:
                 schedules.expect(self, job)
             else:
                 self._dependencies.enter(job, self._dependencies.courses(job.record.spec, loaded.ended))
             self.timers.set(("tell",), now.mono)  # what follows from a crash's last words is saved in the first turn
+            yield from self._pay(1 + weight_of_waits(job.record.spec))
         children.restore(self)
         if self.family.settled:
             self.timers.set(("tell",), now.mono)
         for worker in self.workers.values():
             self._sessions.expect_back(worker)
+
+    def _take_up(self, job: Job) -> None:
+        self.adopt(job)
+        job.due(IntervalSet([(0, job.size)]))
+        if job.grows:
+            job.level = job.next_level
+            job.request = job.request_at(job.level)
+        self.ready.note(job)
+        for (worker_id, _), tasks in job.held.items():
+            self.claim(self.workers[worker_id], job, tasks)
+            self.promise(self.workers[worker_id], job, tasks.ranges())
+        deadlines.watch(self, job)
+
+    def _pay(self, weight: int) -> Iterator[None]:
+        """One step ends where there is no room for more in it."""
+        self.room -= weight
+        if self.room <= 0:
+            yield
+            self.room = self.most
 
     def turn(self, events: Sequence[Event], now: Now) -> Decided:
         """Handles the events in order and whatever is due, then places once. Of what is due and of placing no more than

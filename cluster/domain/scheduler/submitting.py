@@ -145,7 +145,7 @@ class Submissions:
                     self._refuse_times(spec, f"job {spec.name or job_id}: ")
                     if spec.waits:
                         self._find_others(spec, event.ended, others)
-                    self._state.room -= _weight_of_waits(spec)
+                    self._state.room -= weight_of_waits(spec)
                 yield
             callers = self._callers(event.vouched)
         except ClusterError as error:
@@ -209,7 +209,7 @@ class Submissions:
                     if number not in self._state.jobs and number not in ended:
                         ended[number] = course_of(others[number])
             numbers[job_id] = self._enter(NewJob(job_id, spec), event.owner, callers, ended)
-            self._state.room -= _weight_of_waits(spec)
+            self._state.room -= weight_of_waits(spec)
             yield
         self._state.reply(event.ask, tuple(numbers.values()))
 
@@ -239,7 +239,7 @@ class Submissions:
             self._dependencies.enter(job, courses)
 
 
-def _weight_of_waits(spec: JobSpec) -> int:
+def weight_of_waits(spec: JobSpec) -> int:
     """What the jobs or times that it waits for cost of a turn's room."""
     if spec.every:
         return schedules.NEXT_TIME

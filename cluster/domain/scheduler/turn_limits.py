@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobProgress, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.events import (
     CancelRequested,
     Event,
@@ -29,6 +29,8 @@ from cluster.domain.session.messages import Attempts, Report
 # gives up or tries again, ranges that it assigns.
 MOST_AT_ONCE = 500
 MOST_OK = 2048  # tasks of one range of successes: its worker may hold every other of them
+
+PIECES_AN_ENTRY = 64  # numbers of a set, as it is saved, that are taken up in the time of an entry
 
 _Entry = Attempts | OkEnds | TaskEnd
 
@@ -53,6 +55,13 @@ def weight(event: Event) -> int:
             return 1 + len(workers)
         case _:
             return 1
+
+
+def weight_of_kept(progress: JobProgress) -> int:
+    """What a job costs that is taken up as it was saved, in entries."""
+    sets = progress.sets
+    flats = [*(flat for _, flat in (*sets.states, *sets.attempts)), *(held.flat for held in sets.held)]
+    return 2 + len(sets.held) + sum(map(len, flats)) // PIECES_AN_ENTRY
 
 
 def parts(report: Report, most: int = MOST_AT_ONCE) -> list[Report]:
