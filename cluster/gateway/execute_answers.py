@@ -11,7 +11,6 @@ from cluster.gateway.problems import CONFLICT, FAILED, TIMED_OUT, UNAVAILABLE, P
 from cluster.rpc.exceptions import exception_from_proto
 from cluster.v1 import job_pb2, jobs_pb2
 
-_OURS = "bwrap: "  # with which bubblewrap begins what it says: then no code was begun
 _BY_SIGNAL = 128  # and its number: the exit code of what a signal ended in a sandbox
 _MOST_SIGNAL = 64
 
@@ -86,12 +85,8 @@ def _kind_and_words(outcome: CodeOutcome, reason: str) -> tuple[Any, str]:
     if reason == endings.CANCELLED:
         by = f" by {outcome.job.cancelled_by}" if outcome.job.cancelled_by else ""
         return CONFLICT, f"the run was cancelled{by}"
-    if endings.is_own_code(reason) and not outcome.text("stderr").startswith(_OURS):
+    if endings.is_own_code(reason) or endings.is_signal(reason):
         return FAILED, _own_end(outcome)
-    if endings.is_signal(reason):
-        return FAILED, _own_end(outcome)
-    if endings.is_own_code(reason):
-        return UNAVAILABLE, f"the sandbox could not be made: {outcome.text('stderr').strip()[:300]}"
     return UNAVAILABLE, f"the run failed by no fault of the code: {reason}" + (
         f": {task.detail}" if task.detail else ""
     )

@@ -16,6 +16,8 @@ _posix_spawn.argtypes = [ctypes.c_void_p] * 6
 _RESETIDS, _SETSIGDEF, _SETSIGMASK, _SETSID = 0x01, 0x04, 0x08, 0x80  # spawn.h, of glibc and musl alike
 _ROOM = 1024  # bytes; no C library's structures for this take more than a third of it
 
+Status = tuple[int, int] | None  # a further descriptor of a process, and which it is there
+
 
 class Settings:
     """How all processes of one slot are started: in sessions of their own, reading `stdin`, with no signal ignored or
@@ -27,7 +29,7 @@ class Settings:
         self._attributes = ctypes.create_string_buffer(_ROOM)
         self._actions: Any = None
         self._actions_at = 0
-        self._outputs = (-1, -1)
+        self._given: tuple[int, int, Status] = (-1, -1, None)
         signals = ctypes.create_string_buffer(_ROOM)
         _checked(_libc.posix_spawnattr_init(self._attributes))
         _libc.sigemptyset(signals)
@@ -39,16 +41,16 @@ class Settings:
         _checked(_libc.posix_spawnattr_setflags(self._attributes, ctypes.c_short(flags)))
         self.attributes = ctypes.addressof(self._attributes)
 
-    def actions(self, out: int, err: int) -> int:
+    def actions(self, out: int, err: int, status: Status = None) -> int:
         """The address of what gives a process these descriptors. Most have the same as the one before."""
-        if self._outputs != (out, err):
+        if self._given != (out, err, status):
             if self._actions is not None:
                 _libc.posix_spawn_file_actions_destroy(self._actions)
             self._actions = ctypes.create_string_buffer(_ROOM)
             _checked(_libc.posix_spawn_file_actions_init(self._actions))
-            for fd, target in ((self._stdin, 0), (out, 1), (err, 2)):
+            for fd, target in ((self._stdin, 0), (out, 1), (err, 2), *((status,) if status else ())):
                 _checked(_libc.posix_spawn_file_actions_adddup2(self._actions, fd, target))
-            self._outputs, self._actions_at = (out, err), ctypes.addressof(self._actions)
+            self._given, self._actions_at = (out, err, status), ctypes.addressof(self._actions)
         return self._actions_at
 
 
@@ -72,6 +74,7 @@ class Command:
         settings: Settings,
         out: int,
         err: int,
+        status: Status = None,
     ) -> int:
         """Start `program`, with these variables of its own (NAME=VALUE), and these words as its arguments; None: those
         of the command. Answers its pid. Raises OSError, ValueError."""
@@ -80,7 +83,7 @@ class Command:
         if words is not None:
             argv = _array([encoded(word) for word in words])
             argv_at = ctypes.addressof(argv)
-        actions = settings.actions(out, err)
+        actions = settings.actions(out, err, status)
         if code := _posix_spawn(self._pid_at, program, actions, settings.attributes, argv_at, self._env_at):
             raise OSError(code, os.strerror(code))
         return self._pid.value

@@ -230,7 +230,8 @@ class _SlotProcess:
         peak = limited_peak or (self._peak(peak) if peak > self._own_peak else 0)
         out, err = self._spawner.ended(running)
         text = _told(running, status) if running.commands else ""
-        how = (code, name, round(took * 1e6), cpu_us, peak, out, err, self._cut, closed, text, wrong, oom)
+        unmade = self._spawner.why_unmade(running, code)
+        how = (code, name, round(took * 1e6), cpu_us, peak, out, err, self._cut, closed, text, wrong, oom, unmade)
         slot_protocol.tell(self._results, ("ended", self._number, number, wall_us, *how))
         if closed:
             self._outlive()

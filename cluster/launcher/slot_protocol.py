@@ -6,7 +6,7 @@
     kernel does not split:           ("unbegun", slot, number)    it is too late: it is not begun, and will not be
                                      ("failed", slot, number, text, code, given back)
                                      ("ended", slot, number, wall µs, code, signal, took µs, cpu µs, peak KiB, out, err,
-                                      cut, closed, text, wrong, oom)   as in ProcessEnded
+                                      cut, closed, text, wrong, oom, unmade)   as in ProcessEnded
 
 Both are one program, one the fork of the other, so they speak `marshal`, which takes a fifth of the time of JSON. A
 message that is too long for the queue travels as a descriptor of memory that holds it.

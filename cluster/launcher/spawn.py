@@ -25,9 +25,10 @@ from cluster.domain.launcher.slots import User
 from cluster.domain.launcher.template import Template
 from cluster.launcher import given_files
 from cluster.launcher.blanks import BlankDirectory, BlankFile
-from cluster.launcher.command import CannotStart, Command, Settings, encoded
+from cluster.launcher.command import CannotStart, Command, Settings, Status, encoded
 from cluster.launcher.command_sequence import lead
 from cluster.launcher.log import log
+from cluster.launcher.sandbox_status import SandboxStatus
 from cluster.launcher.slot_protocol import HandedAttempt
 
 _OWN = frozenset(OF_ATTEMPTS)  # variables that differ between attempts of a template
@@ -72,6 +73,8 @@ class Spawner:
         self._directory = BlankDirectory(self._owner)
         null = os.open("/dev/null", os.O_RDONLY)
         self._settings = Settings(null, reset_ids=self._uid is not None)
+        self._sandbox: SandboxStatus | None = None  # of the attempts of the template, where something shuts them in
+        self._status: Status = None  # how they get it
         self._template: Template | None = None  # of the last attempt; another job has another one
         self._command: Command | None = None  # its, once that could be made
         self._path = ""  # its PATH
@@ -88,6 +91,9 @@ class Spawner:
             self._tidy_blanks()
             self._template, self._command = template, None
             self._streams = self._both[: 1 if template.merge_output else 2]
+            self._tell_of_sandbox(template.status_fd)
+        if self._sandbox is not None:
+            self._sandbox.clear()
         running = Running(f"{template.outputs}/{attempt.stem}")
         files: list[int] = []
         try:
@@ -124,6 +130,11 @@ class Spawner:
             self._directory.ended(running.directory)
         return out, err
 
+    def why_unmade(self, running: Running, code: int | None) -> str:
+        """Why what was to shut it in could not be made, of one that has ended and left with that code. Empty: it was,
+        or nothing was to."""
+        return self._sandbox.why_unmade(code, running.outputs + self._streams[-1][1]) if self._sandbox else ""
+
     def tidy(self) -> None:
         """No attempt follows just now: hold on to nothing."""
         os.chdir("/")
@@ -132,6 +143,12 @@ class Spawner:
     def _tidy_blanks(self) -> None:
         for blank in (self._streams[0][0], self._streams[1][0], self._directory):
             blank.tidy()
+
+    def _tell_of_sandbox(self, status_fd: int) -> None:
+        if self._sandbox is not None:
+            self._sandbox.close()
+        self._sandbox = SandboxStatus() if status_fd else None
+        self._status = (self._sandbox.fd, status_fd) if self._sandbox else None
 
     def _open(self, running: Running, directory: str, stem: str, files: list[int], nameless: bool) -> None:
         for file, suffix in self._streams:
@@ -212,13 +229,13 @@ class Spawner:
             known, program = self._program, b""
             try:
                 program = known or self._find(name)
-                return command.start(program, own, words, self._settings, files[0], files[-1])
+                return command.start(program, own, words, self._settings, files[0], files[-1], self._status)
             except FileNotFoundError:
                 if known is None:
                     raise
                 self._program = None
                 program = self._find(name)  # it was there before
-                return command.start(program, own, words, self._settings, files[0], files[-1])
+                return command.start(program, own, words, self._settings, files[0], files[-1], self._status)
         except OSError as e:
             self._program = None
             raise _explain(e, os.fsdecode(program), name) from None
@@ -231,8 +248,9 @@ class Spawner:
 
         def start(words: Sequence[str]) -> int:
             assert self._command is not None
+            settings, status = self._settings, self._status
             try:
-                return self._command.start(self._find(words[0]), own, words, self._settings, files[0], files[-1])
+                return self._command.start(self._find(words[0]), own, words, settings, files[0], files[-1], status)
             except OSError as e:
                 raise _explain(e, words[0], words[0]) from None
 

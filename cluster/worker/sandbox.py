@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from cluster.domain.job.sandbox import BUBBLEWRAP, JOB_DIRECTORY, UNCONFINED
+from cluster.domain.job.sandbox import BUBBLEWRAP, JOB_DIRECTORY, STATUS_FD, UNCONFINED
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.launcher.template import Template
 
@@ -48,18 +48,25 @@ class Sandbox:
         """As workers offer it."""
         return BUBBLEWRAP if self.bubblewrap else UNCONFINED
 
-    def words(self, spec: JobSpec) -> tuple[str, ...]:
-        """The words that stand before a command of that job."""
+    @property
+    def status_fd(self) -> int:
+        """The descriptor on which it tells what became of a command; 0: it tells nothing."""
+        return STATUS_FD if self.bubblewrap else 0
+
+    def words(self, spec: JobSpec, status_fd: int = 0) -> tuple[str, ...]:
+        """The words that stand before a command of that job. `status_fd`: where it is to tell what became of that."""
         limits = (self.limiter, *self._limits(spec), "--")
-        return (*self._confinement(), "--", *limits) if self.bubblewrap else limits
+        return (*self._confinement(status_fd), "--", *limits) if self.bubblewrap else limits
 
     def command(self, words: Sequence[str]) -> tuple[str, ...]:
         """A command of a job, with the interpreter."""
         return (self.python, *words[1:]) if words and words[0] == PYTHON and self.python else tuple(words)
 
-    def _confinement(self) -> Iterator[str]:
+    def _confinement(self, status_fd: int) -> Iterator[str]:
         yield from (self.bubblewrap, "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent")
         yield from ("--new-session", "--hostname", "sandbox")
+        if status_fd:
+            yield from ("--json-status-fd", str(status_fd))
         if self.network:
             yield "--share-net"
         yield from ("--ro-bind", "/usr", "/usr")
@@ -91,11 +98,12 @@ def shut_in(template: Template, spec: JobSpec, sandbox: Sandbox | None) -> Templ
     if sandbox is None:
         refusal = "--sandbox: this worker has nothing that shuts jobs in; its log says what is missing"
         return replace(template, refusal=template.refusal or refusal)
-    before = sandbox.words(spec)
+    before = sandbox.words(spec, sandbox.status_fd)
     return replace(
         template,
         argv=(*before, *sandbox.command(template.argv)),
         then=tuple((*before, *sandbox.command(words)) for words in template.then),
         script_at=template.script_at + len(before) if template.script else 0,
         seen_as=JOB_DIRECTORY if sandbox.bubblewrap else "",
+        status_fd=sandbox.status_fd,
     )

@@ -119,9 +119,12 @@ def _is_in(place: str, directory: str) -> bool:
 
 
 def _try(sandbox: Sandbox, user: RunAs) -> None:
-    """ClusterError where a job would not run."""
+    """ClusterError where a job would not run, or how it has left would not be told."""
     spec = JobSpec((PYTHON, "-I", "-c", "import os; print(os.getcwd())"), sandbox=True, timeout=1.0)
-    _answer([*sandbox.words(spec), *sandbox.command(spec.argv)], user)
+    words = [*sandbox.words(spec, sandbox.status_fd), *sandbox.command(spec.argv)]
+    told = _answer(["/bin/sh", "-c", f'exec "$@" {sandbox.status_fd}>&1', "sh", *words], user)
+    if b'"exit-code": 0' not in told:
+        raise ClusterError("bubblewrap does not tell how a command has left: it is older than 0.4")
 
 
 def _answer(command: Sequence[str], user: RunAs) -> bytes:

@@ -76,6 +76,8 @@ def test_each_command_is_shut_in_with_its_own_limits() -> None:
     assert made.argv[made.script_at] == ""
     assert made.then == ((*before, "/venv/bin/python", "-V"), (*before, "ls"))
     assert made.seen_as == "/job"
+    told_at = before[before.index("--json-status-fd") + 1]
+    assert (made.status_fd, told_at) == (3, "3")
     assert {"--unshare-all", "--disable-userns", "--die-with-parent", "--nproc=100:100"} <= set(before)
     assert {"--cpu=4:4", "--fsize=65536:65536", "--as=8388608:8388608", "--core=0:0"} <= set(before)
     assert "--share-net" not in before
@@ -87,7 +89,7 @@ def test_what_is_not_shut_in_has_limits_all_the_same() -> None:
     made = shut_in(TEMPLATE, SPEC, Sandbox("/usr/bin/prlimit", python="/usr/bin/python3"))
     assert made.argv[0] == "/usr/bin/prlimit"
     assert made.argv[made.script_at - 2 :] == ("/usr/bin/python3", "-I", "", "x")
-    assert made.seen_as == ""
+    assert (made.seen_as, made.status_fd) == ("", 0)
     assert not any(word.startswith("--nproc") for word in made.argv), "those of others would count"
 
 

@@ -352,6 +352,21 @@ def test_who_is_stopped_in_the_check_of_its_output_was_stopped() -> None:
     assert stopped([], 3) == "format_error"
 
 
+def test_what_could_not_be_shut_in_was_never_begun() -> None:
+    """Unless it was stopped, or took too much memory, before that."""
+
+    def ended(*before: Any, **how: Any) -> tuple[str, str]:
+        core = running(1000, template())
+        core.turn(list(before), NOW)
+        end = ProcessEnded(A.key, 1, None, 9, 0, 0, (0, 40), text="command 1 of 2", unmade="no sandbox: bwrap", **how)
+        (told,) = end_reports(core.turn([end], NOW))
+        return told.reason, told.text
+
+    assert ended() == ("launch_failed", "no sandbox: bwrap")
+    assert ended(StopRequested([A.key]))[0] == "cancelled"
+    assert ended(oom=True)[0] == "oom"
+
+
 def test_nothing_on_a_leash_starts_after_it() -> None:
     core = LauncherCore(1000)
     core.turn([LeaseConfirmed(NOW)], NOW)

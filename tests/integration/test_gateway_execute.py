@@ -46,6 +46,7 @@ def test_what_fails_by_no_fault_of_the_code_is_ours(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         for reason, fields, says in (
             ("launch_failed", {"detail": "no room"}, "launch_failed: no room"),
+            ("launch_failed", {"detail": "the sandbox could not be made: bwrap: no"}, "could not be made: bwrap: no"),
             ("stopped", {}, "stopped"),
         ):
             asking, worker, assign = await begun(gateway)
@@ -58,7 +59,7 @@ def test_what_fails_by_no_fault_of_the_code_is_ours(tmp_path: Path) -> None:
     in_gateway(tmp_path, body)
 
 
-def test_a_sandbox_that_cannot_be_made_is_ours(tmp_path: Path) -> None:
+def test_code_that_speaks_as_its_sandbox_does_has_failed_itself(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         asking, worker, assign = await begun(gateway)
         said = b"bwrap: Creating new namespace failed: Resource temporarily unavailable\n"
@@ -66,8 +67,7 @@ def test_a_sandbox_that_cannot_be_made_is_ours(tmp_path: Path) -> None:
         end = TaskEnd(a.job, 0, a.attempt, "exit:1", 1, started_at=1.0, ended_at=2.0)
         await worker.report(ended=(end,), outputs=(SmallOutput(a.job, 0, a.attempt, b"", said),))
         answer = await asking
-        assert answer.status == 503
-        assert "Creating new namespace failed" in answer.json["detail"]
+        assert (answer.status, answer.json["stderr"]) == (422, said.decode())
 
     in_gateway(tmp_path, body)
 

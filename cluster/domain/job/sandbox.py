@@ -12,6 +12,7 @@ HAS_SANDBOX = f"has {SANDBOX_FACT}"  # which a job needs of its worker that asks
 BUBBLEWRAP, UNCONFINED = "bubblewrap", "unconfined"  # the second: its operator has decided to do without
 SANDBOXES = ("", BUBBLEWRAP, UNCONFINED)  # empty: such jobs do not run there
 JOB_DIRECTORY = "/job"  # where a job that is shut in finds what it was given
+STATUS_FD = 3  # the descriptor on which bubblewrap tells what became of a command; the command itself does not get it
 # Variables by which the C library runs a job's code, or reads its files, in any program: also in bubblewrap, outside.
 _OBEYED_OUTSIDE = ("LD_", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH")
 

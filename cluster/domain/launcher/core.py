@@ -322,6 +322,8 @@ class LauncherCore(Freezing):
             reason = cause or endings.LEASE
         elif event.oom and (event.code or event.signal or event.wrong):
             reason = endings.OOM
+        elif event.unmade:
+            reason = endings.LAUNCH_FAILED
         else:
             reason = endings.FORMAT_ERROR if event.wrong else endings.reason_of(event.code, event.signal)
         ended = Ended(
@@ -335,7 +337,7 @@ class LauncherCore(Freezing):
             event.cpu_us,
             event.peak_kib,
             *event.sizes,
-            text=event.wrong or event.text,
+            text=event.wrong or event.unmade or event.text,
         )
         self._report(ended, effects)
         assert attempt.slot is not None

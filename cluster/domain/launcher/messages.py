@@ -109,9 +109,8 @@ class ProcessEnded:
 
     took_us: from its start to the leader's end, or that of the checks of its output. sizes: bytes in stdout and stderr.
     cut: its leash was out, and its slot killed it. closed: something that we may not kill (a setuid program) runs on in
-    its slot, which takes nothing more. wall_us: when it started, in microseconds since the Unix epoch; 0: as
-    ProcessStarted has said. text: more about how it ended, for people. wrong: what the check of its output found. oom:
-    the kernel ended something of it, as all of it together took more memory than its template allows.
+    its slot, which takes nothing more. wall_us: when it started, in µs since the Unix epoch; 0: as told before.
+    text: more about how it ended, for people. oom: the kernel ended some of it, as it took more memory than it may.
     """
 
     key: str
@@ -127,6 +126,7 @@ class ProcessEnded:
     text: str = ""
     wrong: str = ""  # what its check has found, in words; empty: nothing, or there was none
     oom: bool = False
+    unmade: str = ""  # why what was to shut its command in could not be made, and it was not begun; empty: it was
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ class Template:
     then: commands that follow the first, each when all before it have left with 0.
     script, script_at: what a script says that each attempt is given as a file, and which word of argv becomes its path.
     seen_as: where the attempt finds its own directory, which is elsewhere for what is shut in; empty: where it is.
+    status_fd: the descriptor on which what shuts each command in tells how that has left; 0: nothing tells.
     files: that each attempt finds in its own directory (cluster.domain.job.given_files).
     cpus: millicpus held while it runs.
     amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
@@ -61,6 +62,7 @@ class Template:
     rows: bool = False
     then: tuple[tuple[str, ...], ...] = ()
     files: tuple[str, ...] = ()
+    status_fd: int = 0
 
     @property
     def memory(self) -> int:
