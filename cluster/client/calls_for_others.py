@@ -5,7 +5,7 @@ The messages are the services' own. Nothing is tried again, and nothing is judge
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.client.connection import hanging_up
-from cluster.client.passing_on import MOST_OF_A_CALL, PassingOn
+from cluster.client.passing_on import MOST_OF_A_CALL, NotOffered, PassingOn
 from cluster.domain.base.errors import ClusterError, NotFound
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
@@ -83,9 +83,10 @@ class CallsForOthers:
         """The answer of a method that has one. Raises the scheduler's ClusterError, or Unreachable."""
         data = request.SerializeToString()
         with self._connection() as connection, calling(self.address):
-            if self._passes_on and len(data) <= MOST_OF_A_CALL:
-                answer = await connection.passing_on.one(method.path, data, shown, PATIENCE)
-                return method.response.FromString(answer)
+            if self._passes_on and len(data) <= MOST_OF_A_CALL and connection.passing_on.is_offered:
+                with suppress(NotOffered):
+                    answer = await connection.passing_on.one(method.path, data, shown, PATIENCE)
+                    return method.response.FromString(answer)
             call: Any = connection.channel.unary_unary(method.path, None, method.response.FromString)
             return await call(data, metadata=shown.metadata(), timeout=PATIENCE)
 

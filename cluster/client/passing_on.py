@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, Unreachable, Untrusted
@@ -20,8 +21,14 @@ MOST_OF_A_CALL = 8 * 1024  # bytes of a request that is passed on so
 MOST_OF_A_MESSAGE = 12 * 1024  # of a message, but for one call more: what is larger is read beside the event loop
 
 
+class NotOffered(ClusterError):
+    """The scheduler is of a version before that: each call goes by itself there."""
+
+
 class PassingOn:
     """The calls of one connection. Make it inside the event loop; `close` it before the connection."""
+
+    is_offered = True  # as far as anybody knows
 
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
         self._method = channel.stream_stream(
@@ -30,13 +37,14 @@ class PassingOn:
         self._address = address
         self._stream: asyncio.Task[None] | None = None
         self._waiting: list[gateways_pb2.PassedCall] = []
+        self._given_up: list[int] = []  # ids of calls that were sent, and whose answers nobody wants any more
         self._news = asyncio.Event()  # something is waiting
         self._futures: dict[int, asyncio.Future[bytes]] = {}  # by the call's id
         self._last = 0
 
     async def one(self, method: str, request: bytes, shown: Proof, patience: float) -> bytes:
         """The answer. Raises the scheduler's ClusterError, or Unreachable: also when there is none after `patience`
-        seconds."""
+        seconds, or NotOffered. Who is cancelled, or waits no longer, ends the call at the scheduler, too."""
         with self._future() as (number, future):
             self._waiting.append(
                 gateways_pb2.PassedCall(
@@ -67,6 +75,15 @@ class PassingOn:
             yield number, future
         finally:
             del self._futures[number]
+            if future.cancelled():
+                self._give_up(number)
+
+    def _give_up(self, number: int) -> None:
+        others = [call for call in self._waiting if call.id != number]
+        if len(others) == len(self._waiting):  # it was sent
+            self._given_up.append(number)
+            self._news.set()
+        self._waiting = others
 
     # ── the stream ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -81,12 +98,15 @@ class PassingOn:
                     self._answered(answer)
         except grpc.aio.AioRpcError as error:
             why = error_of(error, self._address)
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                self.is_offered, why = False, NotOffered(str(why))
             if isinstance(why, NotAuthenticated):  # what the gateway has shown, not what its callers have
                 why = Untrusted(f"the gateway is let in no more: {why}")
         finally:
             sending.cancel()
             stream.cancel()
             self._waiting.clear()
+            self._given_up.clear()
             self._news.clear()
             for future in self._futures.values():
                 if not future.done():
@@ -96,7 +116,8 @@ class PassingOn:
         try:
             while True:
                 await self._news.wait()
-                await stream.write(gateways_pb2.PassOnRequest(calls=self._batch()))
+                given_up, self._given_up = self._given_up, []
+                await stream.write(gateways_pb2.PassOnRequest(calls=self._batch(), given_up=given_up))
         except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             pass  # the stream has ended, and its reader hears why
 

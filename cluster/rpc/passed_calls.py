@@ -4,6 +4,7 @@ handlers as any call: this module is what gate and handler see of it.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import grpc
@@ -43,19 +44,32 @@ class PassedCalls:
 
     def __init__(self, handlers: Mapping[str, Any]) -> None:
         self._handlers = handlers
+        self._streams: set[_Stream] = set()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Takes no more calls: each stream ends once those that are under way have been answered."""
+        self._stopping = True
+        for stream in self._streams:
+            stream.take_no_more()
 
     async def answers(
         self, gateway: Peer, requests: AsyncIterator[gateways_pb2.PassOnRequest]
     ) -> AsyncGenerator[gateways_pb2.PassOnResponse, None]:
-        """The answers to all calls, as they are ready, until there are no more requests. What is under way when this is
-        closed is cancelled."""
+        """The answers to all calls, as they are ready, until there are no more requests, or `stop`. What is under way
+        when this is closed is cancelled."""
         stream = _Stream(self._handlers, gateway)
         reading = asyncio.create_task(stream.read(requests))
+        self._streams.add(stream)
+        if self._stopping:
+            stream.take_no_more()
         try:
             while batch := await stream.ready():
                 yield gateways_pb2.PassOnResponse(answers=batch)
-            await reading  # it may have failed
+            if reading.done():
+                await reading  # it may have failed
         finally:
+            self._streams.discard(stream)
             await stream.close(reading)
 
 
@@ -66,6 +80,7 @@ class _Stream:
         self._handlers = handlers
         self._gateway = gateway
         self._calls: set[asyncio.Task[None]] = set()
+        self._by_id: dict[int, asyncio.Task[None]] = {}
         self._answers: list[gateways_pb2.PassedAnswer] = []
         self._news = asyncio.Event()
         self._ended = False  # no more requests come
@@ -74,13 +89,23 @@ class _Stream:
         """Begins the calls."""
         try:
             async for request in requests:
+                if self._ended:
+                    return
                 for call in request.calls:
                     task = asyncio.create_task(self._call(call))
                     self._calls.add(task)
-                    task.add_done_callback(self._over)
+                    self._by_id[call.id] = task
+                    task.add_done_callback(partial(self._over, call.id))
+                for number in request.given_up:
+                    if number in self._by_id:
+                        self._by_id[number].cancel()
         finally:
-            self._ended = True
-            self._news.set()
+            self.take_no_more()
+
+    def take_no_more(self) -> None:
+        """What comes from now on is not begun."""
+        self._ended = True
+        self._news.set()
 
     async def ready(self) -> list[gateways_pb2.PassedAnswer]:
         """The next answers, as many as one message may bring. Empty: there are none to come."""
@@ -125,8 +150,10 @@ class _Stream:
         response: bytes = await handler(call.request, context)
         return response
 
-    def _over(self, task: "asyncio.Task[None]") -> None:
+    def _over(self, number: int, task: "asyncio.Task[None]") -> None:
         self._calls.discard(task)
+        if self._by_id.get(number) is task:
+            del self._by_id[number]
         self._news.set()
         if not task.cancelled():
             task.exception()  # of a fault of ours the gate has told

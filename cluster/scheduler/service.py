@@ -112,7 +112,8 @@ class SchedulerService:
         handlers: dict[str, Any] = {}
         passed: dict[str, Any] = {}
         vouched_calls = VouchedCalls(authority.cluster_id, handlers)
-        services = doors(offered, self._sessions, relay, authority, vouched_calls, PassedCalls(passed))
+        self._passed_calls = PassedCalls(passed)
+        services = doors(offered, self._sessions, relay, authority, vouched_calls, self._passed_calls)
         self._server = mutual_tls_server(self._gate, [*services, self._health.add_to], handlers, passed)
         self._local_server = LocalServer(directory / SOCKET, handlers, lambda: admin_of(authority, directory))
         self._join_server = JoinServer(self._join, time.monotonic, directory)
@@ -153,6 +154,7 @@ class SchedulerService:
                 beside.cancel()
         if self.address:
             await self._running
+        self._passed_calls.stop()
         # Also of joining: a token's use has been spent for these.
         servers = (self._join_server, self._server, self._local_server)
         await asyncio.gather(*(server.stop(LAST_WORDS) for server in servers))

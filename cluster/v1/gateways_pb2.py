@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63luster/v1/gateways.proto\x12\ncluster.v1\"6\n\rPassOnRequest\x12%\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x16.cluster.v1.PassedCall\"]\n\nPassedCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\r\n\x05token\x18\x04 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\";\n\x0ePassOnResponse\x12)\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x18.cluster.v1.PassedAnswer\"L\n\x0cPassedAnswer\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x10\n\x08response\x18\x02 \x01(\x0c\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x04 \x01(\t2O\n\x08Gateways\x12\x43\n\x06PassOn\x12\x19.cluster.v1.PassOnRequest\x1a\x1a.cluster.v1.PassOnResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63luster/v1/gateways.proto\x12\ncluster.v1\"I\n\rPassOnRequest\x12%\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x16.cluster.v1.PassedCall\x12\x11\n\x08given_up\x18\xa5\x01 \x03(\x04\"]\n\nPassedCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\r\n\x05token\x18\x04 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\";\n\x0ePassOnResponse\x12)\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x18.cluster.v1.PassedAnswer\"L\n\x0cPassedAnswer\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x10\n\x08response\x18\x02 \x01(\x0c\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x04 \x01(\t2O\n\x08Gateways\x12\x43\n\x06PassOn\x12\x19.cluster.v1.PassOnRequest\x1a\x1a.cluster.v1.PassOnResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.v1.gateways_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PASSONREQUEST']._serialized_start=41
-  _globals['_PASSONREQUEST']._serialized_end=95
-  _globals['_PASSEDCALL']._serialized_start=97
-  _globals['_PASSEDCALL']._serialized_end=190
-  _globals['_PASSONRESPONSE']._serialized_start=192
-  _globals['_PASSONRESPONSE']._serialized_end=251
-  _globals['_PASSEDANSWER']._serialized_start=253
-  _globals['_PASSEDANSWER']._serialized_end=329
-  _globals['_GATEWAYS']._serialized_start=331
-  _globals['_GATEWAYS']._serialized_end=410
+  _globals['_PASSONREQUEST']._serialized_end=114
+  _globals['_PASSEDCALL']._serialized_start=116
+  _globals['_PASSEDCALL']._serialized_end=209
+  _globals['_PASSONRESPONSE']._serialized_start=211
+  _globals['_PASSONRESPONSE']._serialized_end=270
+  _globals['_PASSEDANSWER']._serialized_start=272
+  _globals['_PASSEDANSWER']._serialized_end=348
+  _globals['_GATEWAYS']._serialized_start=350
+  _globals['_GATEWAYS']._serialized_end=429
 # @@protoc_insertion_point(module_scope)

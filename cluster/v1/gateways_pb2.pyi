@@ -7,10 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PassOnRequest(_message.Message):
-    __slots__ = ("calls",)
+    __slots__ = ("calls", "given_up")
     CALLS_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
     calls: _containers.RepeatedCompositeFieldContainer[PassedCall]
-    def __init__(self, calls: _Optional[_Iterable[_Union[PassedCall, _Mapping]]] = ...) -> None: ...
+    given_up: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, calls: _Optional[_Iterable[_Union[PassedCall, _Mapping]]] = ..., given_up: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PassedCall(_message.Message):
     __slots__ = ("id", "method", "request", "token", "certificate")
