@@ -25,6 +25,7 @@ from cluster.gateway.binding import Binder
 from cluster.gateway.bodies import Bodies
 from cluster.gateway.guards import HEADERS, Guards
 from cluster.gateway.handled_routes import Exchange, HandledRoute
+from cluster.gateway.http_words import HttpWords
 from cluster.gateway.json_messages import to_json
 from cluster.gateway.metrics import IN_PROGRESS, count_request
 from cluster.gateway.paths import Paths
@@ -70,6 +71,7 @@ class App:
         self._guards = Guards(hosts)
         self._bodies = Bodies()
         self._binder = Binder(self._bodies)
+        self._words = HttpWords(routes)
         answers: dict[str, dict[str, Answer]] = defaultdict(dict)
         for route in routes:
             answer = self._handled(route) if isinstance(route, HandledRoute) else self._answer_of(route)
@@ -116,13 +118,17 @@ class App:
             self._guards.check(request)
             return await self._found(request)(request)
         except Problem as problem:
-            return problem.response()
+            return self._told(problem)
         except ClusterError as error:
-            return problem_of(error).response()
+            return self._told(problem_of(error))
         except Exception:
             number = secrets.token_hex(4)
             logger.exception("%s %s failed by a fault of ours; id %s", request.method, _path(request), number)
             return Problem(INTERNAL, f"internal error {number}; the gateway's log says more under this id").response()
+
+    def _told(self, problem: Problem) -> Response:
+        problem.detail = self._words.of(problem.detail)
+        return problem.response()
 
     def _found(self, request: Request) -> Answer:
         """What answers the request. Problem when nothing does."""

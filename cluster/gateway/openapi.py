@@ -90,16 +90,7 @@ def _operation(route: Route, schemas: "_Schemas") -> Schema:
     ]
     parameters += [_query(request.fields_by_name[name]) for name in route.query]
     parameters += _headers(route)
-    operation: Schema = {
-        "operationId": route.name,
-        "summary": route.summary,
-        "description": f"Roles: {', '.join(route.roles)}.",
-        "parameters": parameters,
-        "responses": {
-            str(route.status): _answer(route, schemas),
-            "default": {"$ref": "#/components/responses/Problem"},
-        },
-    }
+    operation = _of(route, parameters, _answer(route, schemas))
     if route.verb == "GET" and route.form in (Form.MESSAGE, Form.COLLECTED):
         operation["responses"]["304"] = {"description": "As it was when it had the ETag of If-None-Match."}
     if route.body:
@@ -115,20 +106,22 @@ def _handled(route: HandledRoute) -> Schema:
     for name, words in route.query.items():
         parameters.append({"name": name, "in": "query", "required": False, "schema": _TEXT, "description": words})
     content = {media_type: {"schema": dict(schema)} for media_type, schema in route.answers.items()}
-    operation: Schema = {
-        "operationId": route.name,
-        "summary": route.summary,
-        "description": f"Roles: {', '.join(route.roles)}.",
-        "parameters": parameters,
-        "responses": {
-            str(route.status): {"description": "It is done.", "content": content},
-            "default": {"$ref": "#/components/responses/Problem"},
-        },
-    }
+    operation = _of(route, parameters, {"description": "It is done.", "content": content})
     if route.bodies:
         bodies = {media_type: {"schema": dict(schema)} for media_type, schema in route.bodies.items()}
         operation["requestBody"] = {"required": route.verb == "POST", "content": bodies}
     return operation
+
+
+def _of(route: Route | HandledRoute, parameters: list[Schema], answer: Schema) -> Schema:
+    """An operation, which answers so where it went well."""
+    return {
+        "operationId": route.name,
+        "summary": route.summary,
+        "description": f"Roles: {', '.join(route.roles)}.",
+        "parameters": parameters,
+        "responses": {str(route.status): answer, "default": {"$ref": "#/components/responses/Problem"}},
+    }
 
 
 def _headers(route: Route) -> list[Schema]:

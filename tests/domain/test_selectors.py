@@ -354,7 +354,10 @@ def test_a_job_is_named_itself_by_its_number_or_uuid_or_as_the_last() -> None:
         ("5:faild", "'faild' is no state and no reason: use waiting, .*failed.*, lost, .*exit:N or signal:NAME"),
         ("last.3:failed,nope", "'nope' is no state"),
         ("5:failed#2", "names an attempt, which has but one end: leave out :failed"),
-        ("all:failed", "all:failed: of all jobs no tasks can be selected; name jobs, or use `job list --state STATE`"),
+        (
+            "all:failed",
+            "all:failed: of all jobs no tasks can be selected; name jobs, or use `cluster job list --state STATE`",
+        ),
         ("5.:failed", "names no task"),
     ],
 )

@@ -152,7 +152,9 @@ def parse_selector(text: str) -> Selector:
     plain, condition = _split(text, _CONDITION)
     match = _WITH_TASKS.fullmatch(plain)
     if plain == "all":
-        raise InvalidInput(f"{text}: of all jobs no tasks can be selected; name jobs, or use `job list --state STATE`")
+        raise InvalidInput(
+            f"{text}: of all jobs no tasks can be selected; name jobs, or use `cluster job list --state STATE`"
+        )
     if not match:
         return Selector(SelectorKind.NAME, text)
     head = match[1]

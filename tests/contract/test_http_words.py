@@ -1,0 +1,73 @@
+"""Errors over HTTP say what their caller can do there, where the command line would be told to type something."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.gateway import job_processor
+from cluster.gateway.http_words import HttpWords
+from cluster.gateway.table import TABLE
+from tools.environments import REPOSITORY
+
+# What only an operator does, on a machine of the cluster; or a job, inside of it.
+NO_ROUTE = {
+    "cluster up",
+    "cluster worker",
+    "cluster scheduler --notify-url URL",
+    "cluster scheduler --notify-command NAME=COMMAND",
+    "cluster job state set",
+    "cluster {takes}",
+}
+# Whose texts reach callers of HTTP.
+PLACES = ("cluster/domain/job", "cluster/domain/scheduler", "cluster/domain/trust", "cluster/scheduler")
+
+
+def commands(place: Path) -> Iterator[str]:
+    """All that texts of the program tell people to type; what is filled in is 5."""
+    for file in place.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        documented = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "5" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in documented:
+                text = node.value
+            else:
+                continue
+            yield from re.findall(r"`((?:cluster|job|worker|queue|user|token) [^`]+)`", text)
+
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def test_each_command_that_an_error_names_is_a_route_there_or_somebody_elses_business() -> None:
+    words = HttpWords(TABLE)
+    found = {command for place in PLACES for command in commands(REPOSITORY / place)}
+    assert len(found) > 10
+    left = {command for command in found if words.of(f"`{command}`") == f"`{command}`"}
+    assert left <= {command.replace("{takes}", "5") for command in NO_ROUTE}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("there is no job 7; `cluster job list` shows those", "there is no job 7; `GET /v1/jobs` shows those"),
+        ("`cluster job list --state STATE`", "`GET /v1/jobs?states=STATE`"),
+        ("`cluster job rerun 5` runs it again", "`POST /v1/jobs/5/rerun` runs it again"),
+        ("end it by `cluster job cancel`", "end it by `POST /v1/jobs/{job}/cancel`"),
+        ("may not use `cluster user list`", "may not use `GET /v1/users`"),
+        ("`cluster token create --for http` prints one", None),
+        ("`cluster job pause --stop-running 5`", None),
+        ('`cluster worker` starts one; say "`" or `x`', None),
+    ],
+)
+def test_a_command_becomes_its_route_with_all_that_it_says(said: str, told: str | None) -> None:
+    assert HttpWords(TABLE).of(said) == (told or said)
+
+
+def test_a_gateway_names_no_route_that_it_does_not_have() -> None:
+    said = "there is no job 7; `cluster job list` shows those"
+    assert HttpWords(job_processor.ROUTES).of(said) == said
