@@ -23,6 +23,7 @@ from cluster.domain.session.home import Home
 from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_set, pack_spec
 from cluster.store.sqlite import schema as statements
+from cluster.store.sqlite import schema_versions
 from cluster.store.sqlite.store import SqliteStore, _transaction, stored_cluster_id
 from tests.small_disk import small_disk
 
@@ -75,7 +76,7 @@ def test_no_database_has_no_cluster(tmp_path: Path) -> None:
 
 def test_database_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
     db = sqlite3.connect(path)
-    db.execute(f"PRAGMA user_version = {len(statements.MIGRATIONS) + 1}")
+    db.execute(f"PRAGMA user_version = {len(schema_versions.MIGRATIONS) + 1}")
     db.close()
     before = path.read_bytes()
     assert "newer cluster" in refused(path)
@@ -86,7 +87,7 @@ def test_jobs_of_an_older_version_are_taken_up(tmp_path: Path, monkeypatch: pyte
     """As they were before jobs could be saved in chunks."""
     path = tmp_path / "cluster.db"
     with monkeypatch.context() as patch:
-        patch.setattr(statements, "MIGRATIONS", statements.MIGRATIONS[:3])
+        patch.setattr(schema_versions, "MIGRATIONS", schema_versions.MIGRATIONS[:3])
         SqliteStore(path, CLUSTER).close()
         with closing(sqlite3.connect(path)) as db, db:
             db.execute("INSERT INTO jobs VALUES (1, 'id-1', 'ann', ?, 1.0)", (pack_spec(JOB.spec),))
@@ -104,9 +105,9 @@ def test_jobs_from_before_ended_ones_left_memory_are_found_as_what_they_were(tmp
     env = [["LANG", "C"], ["ODD", "\udce9"]]
     spec = JobSpec(("sh", "\udce9"), name="nightly", env=(("LANG", "C"), ("ODD", "\udce9")))
     with closing(sqlite3.connect(path)) as db, db:
-        for migration in statements.MIGRATIONS[:6]:
+        for migration in schema_versions.MIGRATIONS[:6]:
             db.executescript(migration)
-        db.execute(f"PRAGMA application_id = {statements.APPLICATION_ID}")
+        db.execute(f"PRAGMA application_id = {schema_versions.APPLICATION_ID}")
         db.execute("PRAGMA user_version = 6")
         one, none = pack_set((0, 1)), b""
         for number, ended_at, (succeeded, failed, cancelled), chunked in (
@@ -338,9 +339,9 @@ def test_nobody_drains_the_workers_of_a_database_from_before_drains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "cluster.db"
-    before = next(n for n, migration in enumerate(statements.MIGRATIONS) if "drained_by" in migration)
+    before = next(n for n, migration in enumerate(schema_versions.MIGRATIONS) if "drained_by" in migration)
     with monkeypatch.context() as older:
-        older.setattr(statements, "MIGRATIONS", statements.MIGRATIONS[:before])
+        older.setattr(schema_versions, "MIGRATIONS", schema_versions.MIGRATIONS[:before])
         SqliteStore(path, CLUSTER).close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("INSERT INTO workers VALUES ('w', 'box', 2000, 'h:1', '0.1', 5.0, 'inc', 1, 0, 'm b d')")
@@ -357,9 +358,9 @@ def test_the_attempts_of_tasks_that_had_failed_go_on_in_a_database_from_before_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, chunk = tmp_path / "cluster.db", 65_536
-    before = next(n for n, migration in enumerate(statements.MIGRATIONS) if "forgiven" in migration)
+    before = next(n for n, migration in enumerate(schema_versions.MIGRATIONS) if "forgiven" in migration)
     with monkeypatch.context() as older:
-        older.setattr(statements, "MIGRATIONS", statements.MIGRATIONS[:before])
+        older.setattr(schema_versions, "MIGRATIONS", schema_versions.MIGRATIONS[:before])
         SqliteStore(path, CLUSTER).close()
     with closing(sqlite3.connect(path)) as db, db:
         columns = "states, held, attempts, cancelling"
@@ -391,9 +392,9 @@ def test_a_database_from_before_makers_and_holders_is_brought_up_to_date(tmp_pat
     admin was expelled at 60, who may have made what is older."""
     path = tmp_path / "cluster.db"
     with closing(sqlite3.connect(path)) as db:
-        for migration in statements.MIGRATIONS[:3]:
+        for migration in schema_versions.MIGRATIONS[:3]:
             db.executescript(migration)
-        db.execute(f"PRAGMA application_id = {statements.APPLICATION_ID}")
+        db.execute(f"PRAGMA application_id = {schema_versions.APPLICATION_ID}")
         db.execute("PRAGMA user_version = 3")
         for number, owner, submitted in ((1, "ada", 20.0), (2, "ada", 51.0), (3, "ada", 52.0), (4, "bob", 20.0)):
             job = (number, f"id-{number}", owner, pack_spec(JOB.spec), submitted)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.store.interface import StoreFailed
-from cluster.store.sqlite import schema as sql
+from cluster.store.sqlite import schema_versions
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -17,22 +17,22 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (objects,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if objects and application != sql.APPLICATION_ID:
+    if objects and application != schema_versions.APPLICATION_ID:
         raise StoreFailed(f"{path} is a database of another program: move it away")
-    if version > len(sql.MIGRATIONS):
+    if version > len(schema_versions.MIGRATIONS):
         raise StoreFailed(
             f"{path} was written by a newer cluster (schema {version}, this one knows "
-            f"{len(sql.MIGRATIONS)}): start that version instead"
+            f"{len(schema_versions.MIGRATIONS)}): start that version instead"
         )
-    if (application, version) == (sql.APPLICATION_ID, len(sql.MIGRATIONS)):
+    if (application, version) == (schema_versions.APPLICATION_ID, len(schema_versions.MIGRATIONS)):
         return
     for name, function in _FUNCTIONS.items():
         db.create_function(name, -1, function, deterministic=True)
-    for migration in sql.MIGRATIONS[version:]:
+    for migration in schema_versions.MIGRATIONS[version:]:
         for statement in migration.split(";\n"):  # executescript would commit the caller's transaction
             db.execute(statement)
-    db.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {len(sql.MIGRATIONS)}")
+    db.execute(f"PRAGMA application_id = {schema_versions.APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {len(schema_versions.MIGRATIONS)}")
 
 
 def _env_of(spec: str) -> str:
