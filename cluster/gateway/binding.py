@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import math
+import re
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +21,7 @@ from cluster.gateway.routes import WHOLE, Route
 
 QUICK = 64 * 1024  # bytes of a body that are read as JSON at once; more would hold the event loop
 MOST_KEY = 255  # characters of an Idempotency-Key
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 _BOOLS = {"true": True, "false": False}
 
 
@@ -109,6 +112,10 @@ def _one(field: FieldDescriptor, parameter: str, text: str, wrong: list[WrongPla
         if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 30 and lowest <= int(text) <= highest:
             return int(text)
         expected = f"an integer, {lowest} to {highest}"
+    elif field.type == FieldDescriptor.TYPE_DOUBLE:
+        if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+            return float(text)
+        expected = "a number, as in 1764194400.5"
     else:
         return text
     wrong.append(WrongPlace(f"{text[:60]!r} is not {expected}", parameter=parameter))

@@ -13,6 +13,9 @@ from cluster.rpc.roles import VERBS
 # The commands for calls that every person may make.
 _READING = {
     "/cluster.v1.Jobs/List": "job list",
+    "/cluster.v1.Jobs/History": "job history",
+    "/cluster.v1.Jobs/Stats": "job stats",
+    "/cluster.v1.Jobs/Usage": "usage",
     "/cluster.v1.Jobs/Get": "job show",
     "/cluster.v1.Jobs/Tree": "job tree",
     "/cluster.v1.Jobs/ListWorkers": "worker list",

@@ -170,6 +170,18 @@ ROUTES: tuple[Route, ...] = (
         form=Form.EVENTS,
     ),
     Route(
+        *("GET", "/v1/jobs/{job}/stats", "Jobs.Stats", "What the attempts of a job, or of a name's jobs, have taken."),
+        at=_JOB,
+    ),
+    Route(
+        *("GET", "/v1/history", "Jobs.History", "Jobs that have ended, the last one first, in pages."),
+        query=("states", "since", "until", "user", "name", "limit", "after"),
+    ),
+    Route(
+        *("GET", "/v1/usage", "Jobs.Usage", "What was used, by users, names of jobs or workers."),
+        query=("by", "since", "limit"),
+    ),
+    Route(
         *("GET", "/v1/workers", "Jobs.ListWorkers", "The workers that the scheduler knows, in pages."),
         query=("limit", "after", "workers", "states"),
     ),

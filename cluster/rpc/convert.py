@@ -28,6 +28,7 @@ from cluster.domain.session.messages import (
 )
 from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.exceptions import add_last_words
+from cluster.rpc.history import usage_to_proto
 from cluster.rpc.specs import offer_from_proto, offer_to_proto, spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 
@@ -304,6 +305,7 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
         reserved_from=view.reserved.start if view.reserved else 0.0,
         waits_for=view.waits_for,
         next_try_at=view.next_try_at,
+        used=usage_to_proto(view.used) if view.used.attempts else None,
     )
 
 

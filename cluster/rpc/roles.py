@@ -51,6 +51,9 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Files/FindMissing": _USERS | _WORKERS,
     "/cluster.v1.Files/PutContents": _USERS | _WORKERS,
     "/cluster.v1.Files/GetContents": _WORKERS,
+    "/cluster.v1.Jobs/History": _READERS,
+    "/cluster.v1.Jobs/Stats": _READERS,
+    "/cluster.v1.Jobs/Usage": _READERS,
     "/cluster.v1.Tokens/CreateToken": _ADMINS,
     "/cluster.v1.Tokens/ListTokens": _ADMINS,
     "/cluster.v1.Tokens/RevokeToken": _ADMINS,
@@ -111,6 +114,9 @@ VERBS = {
 # The same of calls that every person may make, and no job.
 _OF_JOBS = {
     "/cluster.v1.Jobs/ListWorkers": "worker list",
+    "/cluster.v1.Jobs/History": "job history",
+    "/cluster.v1.Jobs/Stats": "job stats",
+    "/cluster.v1.Jobs/Usage": "usage",
     "/cluster.v1.Events/Follow": "events",
     "/cluster.v1.Users/WhoAmI": "status",
 }

@@ -8,8 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from cluster.domain.base.errors import ClusterError
+from cluster.domain.job.history import HistoryPlace, HistoryWanted
 from cluster.domain.job.records import JobProgress, JobRecord, LastEnd, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import UsageKind, UsageRow
 from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.uncommitted import Saved
@@ -17,7 +19,7 @@ from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 
-# Each value is its own instruction: insert the record, or replace the one with its key.
+# Each value is its own instruction: insert the record, or replace the one with its key; or add to it (UsageAdded).
 Item = Saved
 
 
@@ -49,7 +51,7 @@ class Store(Protocol):
         """Makes all of it durable, or nothing. StoreFailed when another epoch has begun since `load`, StoreTroubled for
         what may work later.
 
-        Of several items with one key the last one counts."""
+        Of several items with one key the last one counts; of UsageAdded all do."""
         ...
 
     def numbers(
@@ -67,6 +69,25 @@ class Store(Protocol):
 
     def numbers_of_name(self, name: str, owner: str | None, root: int = 0) -> list[int]:
         """The numbers of the jobs of that name and owner (None: of anybody), and of that tree (0: of any), in order."""
+        ...
+
+    def history(self, wanted: HistoryWanted) -> list[HistoryPlace]:
+        """Of the jobs that have ended those that are wanted, the one that ended last first, by an index: whatever else
+        there is costs nothing."""
+        ...
+
+    def usage(self, kind: UsageKind, since: int, owner: str | None) -> list[UsageRow]:
+        """What was used from that day on (counted from the Unix epoch, in UTC) by jobs of that owner (None: of all),
+        for each user, name of jobs or worker, in order of these."""
+        ...
+
+    def newest_of_name(self, name: str, owner: str | None, most: int) -> list[int]:
+        """The numbers of at most so many jobs of that name and owner (None: of anybody), the newest first."""
+        ...
+
+    def latest_ends(self, job: int, most: int) -> list[TaskEnd]:
+        """The ends of attempts of the job's last tasks by their indexes: of at most so many successes, and of so many
+        others."""
         ...
 
     def children(self, job: int, below: int | None = None, most: int | None = None) -> list[int]:

@@ -11,6 +11,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.dependencies import dependencies_of
+from cluster.domain.job.history import HistoryPlace, HistoryWanted
 from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.job.records import (
     Held,
@@ -27,6 +28,7 @@ from cluster.domain.job.records import (
     TaskEnd,
 )
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import Usage, UsageAdded, UsageKind, UsageRow
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventRecord, NoticesDone
@@ -65,6 +67,7 @@ class Disk:
     queue_pause: Pause | None = None
     events: dict[int, EventRecord] = field(default_factory=dict)
     shares: dict[str, ShareRecord] = field(default_factory=dict)
+    usage: dict[tuple[int, UsageKind, str, str], UsageAdded] = field(default_factory=dict)
     notices_done: int = 0
     enrolments: dict[tuple[IdentityKind, str, int], Enrolment] = field(default_factory=dict)
 
@@ -138,6 +141,8 @@ class MemoryStore:
                 disk.outputs[item.job][AttemptKey(item.job, item.index, item.attempt)] = item
             case ShareRecord():
                 disk.shares[item.owner] = item
+            case UsageAdded(place=place):
+                disk.usage[place] = disk.usage[place].plus(item) if place in disk.usage else item
             case QueuePause(pause=pause):
                 disk.queue_pause = pause
             case NoticesDone(sequence=done):
@@ -146,6 +151,13 @@ class MemoryStore:
                 disk.events[sequence] = item
                 if sequence % DROPPED_AT_ONCE == 0:
                     disk.events = {n: event for n, event in disk.events.items() if n > sequence - KEPT}
+            case _:
+                self._put_member(item)
+
+    def _put_member(self, item: Item) -> None:
+        """A record about workers and people."""
+        disk = self._disk
+        match item:
             case WorkerRecord():
                 disk.workers[item.id] = item
             case WorkerForgotten():
@@ -177,6 +189,30 @@ class MemoryStore:
         jobs = self._disk.jobs
         named = [n for n, record in jobs.items() if record.spec.name == name != ""]
         return sorted(n for n in named if owner in (None, jobs[n].owner) and root in (0, jobs[n].root))
+
+    def history(self, wanted: HistoryWanted) -> list[HistoryPlace]:
+        disk = self._disk
+        places = [HistoryPlace(disk.progress[n].ended_at, n) for n, how in disk.ended.items() if how in wanted.states]
+        records = {place: disk.jobs[place.job] for place in places if wanted.since <= place.ended_at}
+        found = [p for p, record in records.items() if wanted.owner in (None, record.owner) and p < wanted.first]
+        return sorted((p for p in found if wanted.name in ("", records[p].spec.name)), reverse=True)[: wanted.most]
+
+    def usage(self, kind: UsageKind, since: int, owner: str | None) -> list[UsageRow]:
+        sums: dict[str, Usage] = {}
+        for added in self._disk.usage.values():
+            if added.kind is kind and added.day >= since and owner in (None, added.owner):
+                key = added.owner if kind is UsageKind.USER else added.key
+                sums[key] = sums.get(key, Usage()).plus(added.usage)
+        return [UsageRow(key, sums[key]) for key in sorted(sums)]
+
+    def newest_of_name(self, name: str, owner: str | None, most: int) -> list[int]:
+        return self.numbers_of_name(name, owner)[::-1][:most]
+
+    def latest_ends(self, job: int, most: int) -> list[TaskEnd]:
+        others = [self._disk.ends[job][key] for key in sorted(self._disk.ends[job], reverse=True)]
+        indexes = sorted((i for ok in self._disk.ok_ends[job].values() for i in range(ok.first, ok.stop)), reverse=True)
+        successes = [ok.end_of(i) for i in indexes[:most] for ok in self._ok_ends(job, i, i + 1)]
+        return others[:most] + successes
 
     def children(self, job: int, below: int | None = None, most: int | None = None) -> list[int]:
         found = sorted((n for n, record in self._disk.jobs.items() if record.parent == job != 0), reverse=True)

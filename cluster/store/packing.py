@@ -18,11 +18,13 @@ from cluster.domain.job.records import PACKED, CallingAttempt, Flat, Held, OkEnd
 from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.script import HEAD
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
+from cluster.domain.job.usage import NOTHING_USED, Usage
 from cluster.domain.session.offer import NOTHING, Offer
 
 _HELD = struct.Struct("<HII")  # bytes of the worker's id, attempt, bounds that follow
 _NUMBERED = struct.Struct("<II")  # number, bounds that follow
 _OK = struct.Struct(PACKED)
+_USAGE = struct.Struct(f"<{len(Usage._fields)}q")
 _BOUND_BYTES = 4
 
 
@@ -100,6 +102,15 @@ def pack_changes(changed: tuple[tuple[str, Any], ...]) -> str:
 def unpack_changes(text: str) -> tuple[tuple[str, Any], ...]:
     found = json.loads(text) if text else ()
     return tuple((field, tuple(value) if isinstance(value, list) else value) for field, value in found)
+
+
+def pack_usage(used: Usage) -> bytes:
+    """Empty for nothing."""
+    return _USAGE.pack(*used.kept()) if used.attempts else b""
+
+
+def unpack_usage(data: bytes) -> Usage:
+    return Usage(*_USAGE.unpack(data)) if data else NOTHING_USED
 
 
 def unpack_course(text: str) -> ScheduleCourse | None:

@@ -321,7 +321,7 @@ class TaskCounts(_message.Message):
     def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., waiting: _Optional[int] = ..., finishing: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "no_worker_ever", "hindrances", "candidates", "more_candidates", "part", "waits_until", "schedule", "last_run", "pause", "callers", "priority", "reserved_worker", "reserved_from", "rerun_of", "waits_for", "next_try_at", "changed", "recorded_status", "recorded_at")
+    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "no_worker_ever", "hindrances", "candidates", "more_candidates", "part", "waits_until", "schedule", "last_run", "pause", "callers", "priority", "reserved_worker", "reserved_from", "rerun_of", "waits_for", "next_try_at", "changed", "recorded_status", "recorded_at", "used")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -356,6 +356,7 @@ class Job(_message.Message):
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     RECORDED_STATUS_FIELD_NUMBER: _ClassVar[int]
     RECORDED_AT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
     number: int
     id: str
     owner: str
@@ -390,7 +391,28 @@ class Job(_message.Message):
     changed: _containers.RepeatedScalarFieldContainer[str]
     recorded_status: str
     recorded_at: float
-    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., no_worker_ever: _Optional[bool] = ..., hindrances: _Optional[_Iterable[_Union[Hindrance, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., more_candidates: _Optional[int] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., schedule: _Optional[int] = ..., last_run: _Optional[int] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ..., priority: _Optional[int] = ..., reserved_worker: _Optional[str] = ..., reserved_from: _Optional[float] = ..., rerun_of: _Optional[int] = ..., waits_for: _Optional[str] = ..., next_try_at: _Optional[float] = ..., changed: _Optional[_Iterable[str]] = ..., recorded_status: _Optional[str] = ..., recorded_at: _Optional[float] = ...) -> None: ...
+    used: UsageSum
+    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., no_worker_ever: _Optional[bool] = ..., hindrances: _Optional[_Iterable[_Union[Hindrance, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., more_candidates: _Optional[int] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., schedule: _Optional[int] = ..., last_run: _Optional[int] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ..., priority: _Optional[int] = ..., reserved_worker: _Optional[str] = ..., reserved_from: _Optional[float] = ..., rerun_of: _Optional[int] = ..., waits_for: _Optional[str] = ..., next_try_at: _Optional[float] = ..., changed: _Optional[_Iterable[str]] = ..., recorded_status: _Optional[str] = ..., recorded_at: _Optional[float] = ..., used: _Optional[_Union[UsageSum, _Mapping]] = ...) -> None: ...
+
+class UsageSum(_message.Message):
+    __slots__ = ("tasks", "attempts", "failed", "run_seconds", "cpu_seconds", "wait_seconds", "peak_memory_bytes", "output_bytes")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    RUN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    tasks: int
+    attempts: int
+    failed: int
+    run_seconds: float
+    cpu_seconds: float
+    wait_seconds: float
+    peak_memory_bytes: int
+    output_bytes: int
+    def __init__(self, tasks: _Optional[int] = ..., attempts: _Optional[int] = ..., failed: _Optional[int] = ..., run_seconds: _Optional[float] = ..., cpu_seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., output_bytes: _Optional[int] = ...) -> None: ...
 
 class Pause(_message.Message):
     __slots__ = ("by", "since", "reason", "by_admin", "stop_running")

@@ -8,6 +8,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class UsageKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    USAGE_KIND_UNSPECIFIED: _ClassVar[UsageKind]
+    USAGE_KIND_USER: _ClassVar[UsageKind]
+    USAGE_KIND_NAME: _ClassVar[UsageKind]
+    USAGE_KIND_WORKER: _ClassVar[UsageKind]
+
 class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     WORKER_STATE_UNSPECIFIED: _ClassVar[WorkerState]
@@ -18,6 +25,10 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_REMOVED: _ClassVar[WorkerState]
     WORKER_STATE_FULL: _ClassVar[WorkerState]
     WORKER_STATE_DRAINED: _ClassVar[WorkerState]
+USAGE_KIND_UNSPECIFIED: UsageKind
+USAGE_KIND_USER: UsageKind
+USAGE_KIND_NAME: UsageKind
+USAGE_KIND_WORKER: UsageKind
 WORKER_STATE_UNSPECIFIED: WorkerState
 WORKER_STATE_ONLINE: WorkerState
 WORKER_STATE_UNREACHABLE: WorkerState
@@ -80,6 +91,130 @@ class ListResponse(_message.Message):
     jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
     next: int
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., next: _Optional[int] = ...) -> None: ...
+
+class HistoryRequest(_message.Message):
+    __slots__ = ("states", "since", "until", "user", "name", "limit", "after")
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    states: _containers.RepeatedScalarFieldContainer[_job_pb2.TaskState]
+    since: float
+    until: float
+    user: str
+    name: str
+    limit: int
+    after: str
+    def __init__(self, states: _Optional[_Iterable[_Union[_job_pb2.TaskState, str]]] = ..., since: _Optional[float] = ..., until: _Optional[float] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., limit: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+
+class HistoryResponse(_message.Message):
+    __slots__ = ("jobs", "next")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    next: str
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
+
+class StatsRequest(_message.Message):
+    __slots__ = ("selector",)
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    selector: Selector
+    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ...) -> None: ...
+
+class Spread(_message.Message):
+    __slots__ = ("median", "p95", "most", "of")
+    MEDIAN_FIELD_NUMBER: _ClassVar[int]
+    P95_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
+    median: float
+    p95: float
+    most: float
+    of: int
+    def __init__(self, median: _Optional[float] = ..., p95: _Optional[float] = ..., most: _Optional[float] = ..., of: _Optional[int] = ...) -> None: ...
+
+class FailureCount(_message.Message):
+    __slots__ = ("reason", "attempts")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    attempts: int
+    def __init__(self, reason: _Optional[str] = ..., attempts: _Optional[int] = ...) -> None: ...
+
+class StatsResponse(_message.Message):
+    __slots__ = ("first_job", "last_job", "jobs", "more", "attempts", "failed", "failures", "since", "until", "run_seconds", "cpus", "peak_memory_bytes", "asked_millicpus", "asked_memory", "proposed_millicpus", "cpus_because", "proposed_memory", "memory_because")
+    FIRST_JOB_FIELD_NUMBER: _ClassVar[int]
+    LAST_JOB_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    RUN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ASKED_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    PROPOSED_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    CPUS_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    PROPOSED_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    first_job: int
+    last_job: int
+    jobs: int
+    more: bool
+    attempts: int
+    failed: int
+    failures: _containers.RepeatedCompositeFieldContainer[FailureCount]
+    since: float
+    until: float
+    run_seconds: Spread
+    cpus: Spread
+    peak_memory_bytes: Spread
+    asked_millicpus: int
+    asked_memory: int
+    proposed_millicpus: int
+    cpus_because: str
+    proposed_memory: int
+    memory_because: str
+    def __init__(self, first_job: _Optional[int] = ..., last_job: _Optional[int] = ..., jobs: _Optional[int] = ..., more: _Optional[bool] = ..., attempts: _Optional[int] = ..., failed: _Optional[int] = ..., failures: _Optional[_Iterable[_Union[FailureCount, _Mapping]]] = ..., since: _Optional[float] = ..., until: _Optional[float] = ..., run_seconds: _Optional[_Union[Spread, _Mapping]] = ..., cpus: _Optional[_Union[Spread, _Mapping]] = ..., peak_memory_bytes: _Optional[_Union[Spread, _Mapping]] = ..., asked_millicpus: _Optional[int] = ..., asked_memory: _Optional[int] = ..., proposed_millicpus: _Optional[int] = ..., cpus_because: _Optional[str] = ..., proposed_memory: _Optional[int] = ..., memory_because: _Optional[str] = ...) -> None: ...
+
+class UsageRequest(_message.Message):
+    __slots__ = ("by", "since", "limit")
+    BY_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    by: UsageKind
+    since: float
+    limit: int
+    def __init__(self, by: _Optional[_Union[UsageKind, str]] = ..., since: _Optional[float] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class UsageRow(_message.Message):
+    __slots__ = ("key", "worker_name", "used")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    WORKER_NAME_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    worker_name: str
+    used: _job_pb2.UsageSum
+    def __init__(self, key: _Optional[str] = ..., worker_name: _Optional[str] = ..., used: _Optional[_Union[_job_pb2.UsageSum, _Mapping]] = ...) -> None: ...
+
+class UsageResponse(_message.Message):
+    __slots__ = ("rows", "total", "more", "since")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[UsageRow]
+    total: _job_pb2.UsageSum
+    more: int
+    since: float
+    def __init__(self, rows: _Optional[_Iterable[_Union[UsageRow, _Mapping]]] = ..., total: _Optional[_Union[_job_pb2.UsageSum, _Mapping]] = ..., more: _Optional[int] = ..., since: _Optional[float] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("selector", "max_tasks", "skip", "states", "attempts")

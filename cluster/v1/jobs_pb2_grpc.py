@@ -119,6 +119,21 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ListWorkersRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.ListWorkersResponse.FromString,
                 _registered_method=True)
+        self.History = channel.unary_unary(
+                '/cluster.v1.Jobs/History',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.HistoryResponse.FromString,
+                _registered_method=True)
+        self.Stats = channel.unary_unary(
+                '/cluster.v1.Jobs/Stats',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.StatsRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.StatsResponse.FromString,
+                _registered_method=True)
+        self.Usage = channel.unary_unary(
+                '/cluster.v1.Jobs/Usage',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.UsageRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.UsageResponse.FromString,
+                _registered_method=True)
 
 
 class JobsServicer:
@@ -244,6 +259,27 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def History(self, request, context):
+        """Jobs that have ended, the one that ended last first, in pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Stats(self, request, context):
+        """What the last attempts of a job, or of the jobs of a name, have taken, and what the next ones should ask for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Usage(self, request, context):
+        """What was used, summed up as the ends of attempts came in: by users, by names of jobs or by workers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -331,6 +367,21 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.ListWorkers,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.ListWorkersRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.ListWorkersResponse.SerializeToString,
+            ),
+            'History': grpc.unary_unary_rpc_method_handler(
+                    servicer.History,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.HistoryRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.HistoryResponse.SerializeToString,
+            ),
+            'Stats': grpc.unary_unary_rpc_method_handler(
+                    servicer.Stats,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.StatsRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.StatsResponse.SerializeToString,
+            ),
+            'Usage': grpc.unary_unary_rpc_method_handler(
+                    servicer.Usage,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.UsageRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.UsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -792,6 +843,87 @@ class Jobs:
             '/cluster.v1.Jobs/ListWorkers',
             cluster_dot_v1_dot_jobs__pb2.ListWorkersRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.ListWorkersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def History(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/History',
+            cluster_dot_v1_dot_jobs__pb2.HistoryRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.HistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Stats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Stats',
+            cluster_dot_v1_dot_jobs__pb2.StatsRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.StatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Usage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Usage',
+            cluster_dot_v1_dot_jobs__pb2.UsageRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.UsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

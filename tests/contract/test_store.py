@@ -4,9 +4,11 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cluster.domain.job.history import NEWEST, HistoryPlace, HistoryWanted
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.job.records import (
@@ -19,6 +21,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobReopened,
     JobValue,
     LastEnd,
     OkEnds,
@@ -29,6 +32,7 @@ from cluster.domain.job.records import (
 from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import MOST_KEPT, Usage, UsageAdded, UsageKind, UsageRow
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.scheduler.sharing import ShareRecord
@@ -38,7 +42,7 @@ from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
-from cluster.store.interface import Store, StoreFailed
+from cluster.store.interface import Item, Store, StoreFailed
 from cluster.store.memory import Disk, MemoryStore
 from cluster.store.sqlite.store import SqliteStore
 
@@ -118,6 +122,7 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         cancel_reason="no more",
         exit_code=3,
         reason="exit:3",
+        used=Usage(1, 2, 3, 4, 5, 6, 7, 8),
         pause=Pause("ann", 7.5, "full disk", by_admin=True),
         course=ScheduleCourse(3600.0, 7, 2, 1800.0, 5, 900.0),
         changed=(("backoff", (1.5, 60.0)), ("priority", -7)),
@@ -240,6 +245,81 @@ def test_jobs_are_found_by_owner_name_state_and_id_newest_first(open_store: Open
     assert store.numbers_of_name("nightly", "bob") == [2, 4]
     assert [store.numbers_of_name(name, None) for name in ("", "none")] == [[], []]
     assert (store.number_of_id("id-3"), store.number_of_id("id-6")) == (3, None)
+
+
+def ended(
+    number: int, at: float, state: TaskState = TaskState.FAILED, owner: str = "ann", name: str = ""
+) -> list[Item]:
+    spec = JobSpec(("true",), name=name)
+    record = JobRecord(number, f"id-{number}", owner, spec, 1.0)
+    return [record, JobProgress(number, TaskSets(STATES[1:]), ended_at=at), JobEnded(number, state)]
+
+
+def test_the_history_comes_by_the_time_of_the_end_the_last_first(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    ok, cancelled = TaskState.SUCCEEDED, TaskState.CANCELLED
+    store.commit([*ended(1, 50.0), *ended(2, 10.0, ok, name="x"), *ended(3, 30.0, owner="bob", name="x")])
+    store.commit([*ended(4, 30.0, cancelled, name="x"), *ended(5, 20.5, name="x"), job(6), progress(6)])
+
+    def history(**wanted: Any) -> list[int]:
+        return [place.job for place in store.history(HistoryWanted(**wanted))]
+
+    assert history() == [1, 4, 3, 5, 2], "of two that ended together the newer one first; 6 has not"
+    assert (history(owner="ann"), history(owner="bob"), history(owner="eve")) == ([1, 4, 5, 2], [3], [])
+    assert (history(name="x"), history(name="x", owner="ann"), history(name="y")) == ([4, 3, 5, 2], [4, 5, 2], [])
+    assert (history(states=[TaskState.FAILED]), history(states=[ok, cancelled], name="x")) == ([1, 3, 5], [4, 2])
+    assert (history(since=20.5), history(until=30.0), history(since=20.5, until=30.0)) == ([1, 4, 3, 5], [5, 2], [5])
+    pages, place = list[list[HistoryPlace]](), NEWEST
+    while found := store.history(HistoryWanted(after=place, most=2)):
+        pages, place = [*pages, found], found[-1]
+    assert [[each.job for each in found] for found in pages] == [[1, 4], [3, 5], [2]]
+    assert [HistoryPlace.parse(str(place)) for place in pages[1]] == pages[1]
+    store.commit([JobReopened(4), JobProgress(4, TaskSets(STATES[1:]))])
+    assert history() == [1, 3, 5, 2]
+    store.commit(ended(4, 60.0, name="x")[1:])
+    assert open_store().history(HistoryWanted(most=1)) == [HistoryPlace(60.0, 4)]
+
+
+def test_the_newest_of_a_name_and_the_latest_ends_are_found_whatever_was_before(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([*ended(1, 5.0, name="x"), *ended(2, 5.0, owner="bob", name="x"), *ended(3, 5.0, name="x"), job(4)])
+    assert [store.newest_of_name("x", owner, 2) for owner in (None, "bob", "eve")] == [[3, 2], [2], []]
+    store.commit([ok(0, 3), ok(3, 4), end(8), end(9), end(9, 2)])
+    assert store.latest_ends(1, 0) == store.latest_ends(2, 9) == []
+    found = store.latest_ends(1, 2)
+    assert sorted((each.index, each.attempt) for each in found) == [(5, 2), (6, 2), (9, 1), (9, 2)]
+    assert {(each.index, each.reason) for each in store.latest_ends(1, 5)} >= {(2, "ok"), (6, "ok"), (8, "exit:3")}
+    assert len(store.latest_ends(1, 99)) == 10
+
+
+def test_what_was_used_on_a_day_is_added_up_and_stays(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    one, two = Usage(1, 2, 1, 10, 5, 3, 700, 9), Usage(2, 2, 0, 30, 1, 0, 500, 1)
+    by_worker = UsageAdded(7, UsageKind.WORKER, "ann", "w", one)
+    store.commit([by_worker, UsageAdded(7, UsageKind.USER, "ann", "", one)])
+    store.commit([by_worker, by_worker._replace(usage=two), UsageAdded(8, UsageKind.WORKER, "bob", "w", two)])
+    store.commit([UsageAdded(8, UsageKind.USER, "bob", "", two), UsageAdded(8, UsageKind.WORKER, "bob", "v", two)])
+    store = open_store()
+    assert store.usage(UsageKind.USER, 0, None) == [UsageRow("ann", one), UsageRow("bob", two)]
+    assert store.usage(UsageKind.USER, 8, None) == store.usage(UsageKind.USER, 0, "bob") == [UsageRow("bob", two)]
+    assert store.usage(UsageKind.WORKER, 0, "ann") == [UsageRow("w", Usage(4, 6, 2, 50, 11, 6, 700, 19))]
+    assert store.usage(UsageKind.WORKER, 0, None)[1] == UsageRow("w", Usage(6, 8, 2, 80, 12, 6, 700, 20))
+    assert store.usage(UsageKind.NAME, 0, None) == store.usage(UsageKind.USER, 9, None) == []
+
+
+def test_sums_beyond_what_a_store_can_keep_stay_at_the_most(open_store: Opener) -> None:
+    """Whatever a worker says, no commit may fail by it."""
+    store = open_store()
+    store.load()
+    huge = Usage(*[1 << 70] * len(Usage._fields))
+    store.commit([job(1), progress(1)._replace(used=huge), UsageAdded(7, UsageKind.USER, "ann", "", huge)])
+    store.commit([UsageAdded(7, UsageKind.USER, "ann", "", huge)] * 3)
+    if isinstance(store, SqliteStore):  # the other has no limit
+        assert set(store.usage(UsageKind.USER, 0, None)[0].usage) == {MOST_KEPT}
+        assert set(store.progress_of([1])[0].used) == {MOST_KEPT}
 
 
 def test_every_start_is_a_new_epoch(open_store: Opener) -> None:

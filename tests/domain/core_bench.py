@@ -20,6 +20,7 @@ from cluster.domain.job.records import (
     TaskEnd,
 )
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.usage import UsageAdded, UsageKind
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Act, Amended, Decided, Save, Send, WorkerForgotten
@@ -68,8 +69,10 @@ def assign(
     )
 
 
-def ok(job: int, start: int, stop: int, attempt: int = 1, run: float = 1.0, worker: str = "") -> OkEnds:
-    packed = struct.pack(PACKED, WALL, int(run * 1e6), 0, 0, 0) * (stop - start)
+def ok(
+    job: int, start: int, stop: int, attempt: int = 1, run: float = 1.0, worker: str = "", began: float = WALL
+) -> OkEnds:
+    packed = struct.pack(PACKED, began, int(run * 1e6), 0, 0, 0) * (stop - start)
     return OkEnds(job, attempt, start, stop - start, packed, worker)
 
 
@@ -98,6 +101,7 @@ class Bench:
         self.shares: dict[str, ShareRecord] = {}
         self.events: list[EventRecord] = []
         self.jobs_by_step: list[int] = []  # that are known after each step of a start
+        self.usage: dict[tuple[int, UsageKind, str, str], UsageAdded] = {}
         self._session = self._told = 0
 
     @property
@@ -146,7 +150,9 @@ class Bench:
                     self.shares[owner] = save
                 case EventRecord():
                     self.events.append(save)
-        return [effect for effect in effects(*turns) if not isinstance(effect, EventRecord)]
+                case UsageAdded(place=place):
+                    self.usage[place] = self.usage[place].plus(save) if place in self.usage else save
+        return [effect for effect in effects(*turns) if not isinstance(effect, EventRecord | UsageAdded)]
 
     def told(self) -> list[str]:
         """The kinds of the events since this was asked last."""

@@ -22,8 +22,8 @@ from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_set, pack_spec
+from cluster.store.sqlite import history_sql, schema_versions
 from cluster.store.sqlite import schema as statements
-from cluster.store.sqlite import schema_versions
 from cluster.store.sqlite.store import SqliteStore, _transaction, stored_cluster_id
 from tests.small_disk import small_disk
 
@@ -151,6 +151,29 @@ def test_what_a_list_asks_for_is_found_by_an_index(path: Path) -> None:
         for question, values in (questions | dict.fromkeys((*lists, *named), listed)).items():
             plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {question}", values)]
             assert not any(step.startswith("SCAN ") for step in plan), f"{question}: {plan}"
+
+
+def test_what_the_history_is_asked_for_is_in_order_in_an_index(path: Path) -> None:
+    """Whoever asks for 20 jobs reads some 20 entries, and no job for that."""
+    page = {"owner": "ann", "name": "nightly", "state": 7, "since": 1.0, "ended_at": 9.0, "job": 5, "most": 5}
+    indexes = {
+        **dict.fromkeys((history_sql.LIST_ENDED, history_sql.LIST_OWNERS), ("jobs_by_end", "jobs_by_owner")),
+        history_sql.LIST_ENDED_NAMED: ("jobs_by_named_end",),
+        **dict.fromkeys((history_sql.LIST_OWNERS_NAMED, history_sql.LIST_NEWEST_NAMED), ("jobs_by_name",)),
+    }
+    with closing(sqlite3.connect(path)) as db:
+        for question, names in indexes.items():
+            plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {question}", page)]
+            of_jobs = [step for step in plan if " jobs " in step]
+            assert of_jobs, plan
+            assert all(
+                any(step.split("COVERING INDEX ")[-1].split()[0] == name for name in names) for step in of_jobs
+            ), plan
+            assert not any("TEMP B-TREE" in step for step in plan), plan
+        plan = [
+            row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {history_sql.USED_BY_OWNER}", {**page, "kind": "user"})
+        ]
+        assert any("SEARCH usage USING PRIMARY KEY (kind=? AND day>?)" in step for step in plan), plan
 
 
 def test_database_of_another_program_is_refused(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import UsageAdded, UsageKind
 from cluster.domain.job.workflow import NewJob, Workflow
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
@@ -274,6 +275,15 @@ class SchedulerProcess:
             if isinstance(save, TaskEnd) and save.reason == CHILDREN:
                 self.truth.check_children(AttemptKey(save.job, save.index, save.attempt))
         self.truth.check_all_or_none(self.store.number_of_id)
+        if any(isinstance(save, UsageAdded) for save in saves):
+            self._check_usage()
+
+    def _check_usage(self) -> None:
+        """Each end that is on disk is in the sums once, whoever has crashed, and whatever was reported twice."""
+        for kind in UsageKind:
+            counted = sum(row.usage.attempts for row in self.store.usage(kind, 0, None))
+            ended = len(self.host.ends)
+            assert counted == ended, f"by {kind} {counted} attempts were counted, and {ended} have ended"
 
     def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
         if isinstance(end, OkEnds):

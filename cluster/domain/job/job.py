@@ -19,6 +19,7 @@ from cluster.domain.job.request import Request, request_of
 from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import HELD, TaskEvent, TaskState
+from cluster.domain.job.usage import NOTHING_USED
 
 
 class Job(JobTasks):
@@ -44,6 +45,7 @@ class Job(JobTasks):
         "request",
         "started_at",
         "subqueue",
+        "used",
     )
 
     def __init__(self, record: JobRecord) -> None:
@@ -67,6 +69,7 @@ class Job(JobTasks):
         self.assigned_at = 0.0  # when a worker was given some of it last, on the monotonic clock
         self.course: ScheduleCourse | None = None  # of a schedule, once it is one
         self.clocks = clocks_of(record.spec)
+        self.used = NOTHING_USED  # by attempts that have ended
 
     @property
     def priority(self) -> int:
@@ -224,6 +227,7 @@ class Job(JobTasks):
             course=self.course,
             pause=self.pause,
             changed=self.changed,
+            used=self.used,
         )
 
     @classmethod
@@ -239,5 +243,5 @@ class Job(JobTasks):
         job.started_at, job.ended_at = progress.started_at, progress.ended_at
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
         job.exit_code, job.reason, job.pause = progress.exit_code, progress.reason, progress.pause
-        job.course = progress.course
+        job.course, job.used = progress.course, progress.used
         return job

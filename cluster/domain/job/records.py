@@ -10,6 +10,7 @@ from cluster.domain.job.pause import Pause
 from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import NOTHING_USED, Usage
 
 
 class CallingAttempt(NamedTuple):
@@ -103,6 +104,7 @@ class JobProgress(NamedTuple):
     pause: Pause | None = None  # somebody's wish that no task of it starts
     course: ScheduleCourse | None = None  # of a schedule: how far it has come
     changed: tuple[tuple[str, Any], ...] = ()  # options of its spec that are otherwise now, by fields
+    used: Usage = NOTHING_USED  # by attempts that have ended, as far as that was counted when they did
     held_apart: bool = False  # `sets.held` is persisted as JobHeld; told by there being some, and not persisted itself
 
 

@@ -31,6 +31,7 @@ def succeeded(state: State, worker: Worker, job: Job, ok: OkEnds) -> IntervalSet
         if waits:
             state.finishing.setdefault(job.number, {})[end.index] = end
         _note(state, job, end)
+        state.usage.ended(job, worker.id, end)
     return moved
 
 
@@ -53,6 +54,7 @@ def settle(state: State) -> None:
         job.settle(end.index, TaskEvent.SUCCEEDED if end.reason == endings.OK else TaskEvent.FAILED)
         if end.reason != endings.OK:
             _note(state, job, end)
+            state.usage.failed_later(job, end.worker_id)
         state.touch(job)
 
 
@@ -60,7 +62,10 @@ def give_up(state: State, job: Job, tasks: IntervalSet, reason: str) -> None:
     """Those of `tasks` that are finishing are about to end for that reason: they wait no more."""
     ends = state.finishing.get(job.number, {})
     for index in job.sets[TaskState.FINISHING].intersection(tasks):
-        state.saves.append(_ended_by(ends.pop(index), reason))
+        end = _ended_by(ends.pop(index), reason)
+        state.saves.append(end)
+        if end.state is TaskState.FAILED:
+            state.usage.failed_later(job, end.worker_id)
 
 
 def restore(state: State) -> None:

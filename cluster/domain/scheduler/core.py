@@ -169,6 +169,7 @@ class SchedulerCore(State):
             self.saves += job.saves()
             self.notify(job.number)
         self.saves += self._event_log.of_turn()
+        self.saves += self.usage.of_turn(now)
         self.changed = {}
         decided = Decided(self.saves, self.acts, self._submissions.goes_on)
         self.saves, self.acts = [], []

@@ -21,6 +21,7 @@ from cluster.domain.job.records import (
     SmallOutput,
     TaskEnd,
 )
+from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -42,11 +43,12 @@ class Amended:
     record: WorkerRecord
 
 
-# What a store can commit. Each value is its own instruction: insert or replace the record with its key.
+# What a store can commit. Each value is its own instruction: insert or replace the record with its key; but for
+# UsageAdded, which is added to what there is.
 _OfJob = (
     JobRecord | JobValue | JobProgress | JobChunk | JobHeld | JobEnded | JobReopened | OkEnds | TaskEnd | SmallOutput
 )
-Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord | ShareRecord
+Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord | ShareRecord | UsageAdded
 
 
 @dataclass(frozen=True, slots=True)

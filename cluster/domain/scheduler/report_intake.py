@@ -50,6 +50,7 @@ class Reports:
         for output in report.outputs:
             if output.index in accepted.get((output.job, output.attempt), ()):
                 self._state.saves.append(output)
+                self._state.usage.output(self._state.jobs[output.job], worker.id, output)
 
     def started(self, worker: Worker, number: int, attempt: int, tasks: IntervalSet) -> None:
         """The worker says that it has started these tasks of the job of that number."""
@@ -91,6 +92,7 @@ class Reports:
         for piece in moved.ranges():
             part = ok if piece == (ok.first, ok.stop) else ok.part(*piece)
             self._state.saves.append(part if part.worker_id == worker.id else replace(part, worker_id=worker.id))
+            self._state.usage.successes(job, worker.id, part)
         if moved:
             _measure(job, ok)
         return moved
@@ -124,6 +126,7 @@ class Reports:
     def _note_end(self, job: Job, end: TaskEnd, event: TaskEvent, *, forgiven: bool = False) -> None:
         """What follows when an attempt has ended that is no plain success; its task has moved by `event`."""
         self._state.saves.append(end)
+        self._state.usage.ended(job, end.worker_id, end)
         if event is TaskEvent.RETRIED:
             self._state.retry_at(job, end.index, retrying.pause_before_next(job, end, forgiven=forgiven))
         else:

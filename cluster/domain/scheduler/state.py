@@ -40,6 +40,7 @@ from cluster.domain.scheduler.reserving import Reservations
 from cluster.domain.scheduler.sharing import Shares
 from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
+from cluster.domain.scheduler.usage_log import UsageLog
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.leashes import lost_after_in_force
 from cluster.domain.session.messages import Downward
@@ -58,6 +59,7 @@ class State:
         self.sessions: dict[int, Worker] = {}
         self.ready = ReadyQueue()
         self.shares = Shares()
+        self.usage = UsageLog()
         self.shares_due = False  # they are to be saved soon
         self.queue_pause: Pause | None = None  # somebody's wish that nothing more starts
         self.takers = Takers()

@@ -27,6 +27,7 @@ from cluster.domain.job.records import (
     SmallOutput,
     TaskEnd,
 )
+from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.effects import (
     Act,
     Amended,
@@ -53,7 +54,8 @@ _KIB = 1024
 
 
 class Waiting:
-    """The saves of some turns, of several with one key the last, and what is to be done when they are on disk."""
+    """The saves of some turns, of several with one key the last, or the sum; and what is to be done when they are on
+    disk."""
 
     def __init__(self) -> None:
         self.has_names = False  # whether anything is about who is called what
@@ -140,6 +142,9 @@ class Waiting:
             self.weight += 1
             if isinstance(save, SmallOutput):
                 self.weight += (len(save.stdout) + len(save.stderr)) // _KIB
+        elif isinstance(save, UsageAdded):
+            before = self._saves[key]
+            save = before.plus(save)  # type: ignore[union-attr]  # the key says that it is one, too
         self._saves[key] = save
 
 
@@ -180,6 +185,8 @@ def _key(save: Saved) -> object:
             key = number
         case ShareRecord(owner=name):
             key = name
+        case UsageAdded(place=place):
+            key = place
         case QueuePause() | NoticesDone():
             key = None  # there is one
     return type(save), key

@@ -14,6 +14,7 @@ from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
+from cluster.domain.job.usage import NOTHING_USED, Usage
 from cluster.domain.scheduler import explaining, schedules
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
@@ -47,6 +48,7 @@ class JobView:
     reserved: Reserved | None = None  # the worker that is kept for it
     waits_for: str = ""  # what keeps it from going on, in a few words; empty: nothing does, or nobody knows
     next_try_at: float = 0.0  # Unix seconds at which a task of it that failed is tried again; 0: none is
+    used: Usage = NOTHING_USED  # by its attempts that have ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ def job_view(
         reserved=reserved(core, job) if job.ready else None,
         waits_for=next((why.short for why in because if why.short), ""),
         next_try_at=next_try(core, job) if job.live else 0.0,
+        used=job.used,
     )
 
 

@@ -1,23 +1,26 @@
 """The door for users: the `Jobs` service."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import UsageKind
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.views import Detail
 from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.rpc.convert import job_to_proto, task_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
+from cluster.rpc.history import spread_to_proto, usage_to_proto
 from cluster.rpc.specs import changes_from_proto, spec_from_proto
 from cluster.scheduler.doors.translating import jobs_to_proto, text_of, texts_of
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.families import FamilyOperations
+from cluster.scheduler.operations.history import HistoryOperations, JobStats
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations, ReadPosition
@@ -36,6 +39,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         order: OrderOperations,
         families: FamilyOperations,
         again: AgainOperations,
+        history: HistoryOperations,
     ) -> None:
         self._jobs = jobs
         self._output = output
@@ -43,6 +47,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         self._order = order
         self._families = families
         self._again = again
+        self._history = history
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         job = await self._jobs.submit(current_caller(), request.id, await _spec(request.spec))
@@ -149,6 +154,57 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         wanted = WorkersWanted(tuple(request.workers), states, able, request.free)
         workers, after = await self._workers.list(request.after, request.limit, wanted)
         return jobs_pb2.ListWorkersResponse(workers=workers_to_proto(workers, system_clock().wall), next=after)
+
+    async def History(self, request: jobs_pb2.HistoryRequest, context: Context) -> jobs_pb2.HistoryResponse:
+        states = [_state(state) for state in request.states if state]
+        which = (states, request.since, request.until, request.user, request.name, request.limit, request.after)
+        found = await self._history.history(current_caller(), *which)
+        jobs = await jobs_to_proto(found.jobs, Detail.LISTED)
+        return jobs_pb2.HistoryResponse(jobs=jobs, next=str(found.after or ""))
+
+    async def Stats(self, request: jobs_pb2.StatsRequest, context: Context) -> jobs_pb2.StatsResponse:
+        return _stats(await self._history.stats(current_caller(), text_of(request.selector)))
+
+    async def Usage(self, request: jobs_pb2.UsageRequest, context: Context) -> jobs_pb2.UsageResponse:
+        if request.by not in _KINDS:
+            raise InvalidInput(f"usage by {request.by} is not known: the client is of another version")
+        used = await self._history.usage(current_caller(), _KINDS[request.by], request.since, request.limit)
+        rows = [
+            jobs_pb2.UsageRow(key=row.key, worker_name=name, used=usage_to_proto(row.usage)) for row, name in used.rows
+        ]
+        return jobs_pb2.UsageResponse(rows=rows, total=usage_to_proto(used.total), more=used.more, since=used.since)
+
+
+_KINDS: Mapping[int, UsageKind] = {
+    jobs_pb2.USAGE_KIND_UNSPECIFIED: UsageKind.USER,
+    jobs_pb2.USAGE_KIND_USER: UsageKind.USER,
+    jobs_pb2.USAGE_KIND_NAME: UsageKind.NAME,
+    jobs_pb2.USAGE_KIND_WORKER: UsageKind.WORKER,
+}
+
+
+def _stats(found: JobStats) -> jobs_pb2.StatsResponse:
+    stats, newest = found.stats, found.newest
+    return jobs_pb2.StatsResponse(
+        first_job=found.first,
+        last_job=newest.number,
+        jobs=found.jobs,
+        more=found.more,
+        attempts=stats.attempts,
+        failed=stats.failed,
+        failures=[jobs_pb2.FailureCount(reason=reason, attempts=count) for reason, count in stats.reasons],
+        since=stats.since,
+        until=stats.until,
+        run_seconds=spread_to_proto(stats.run),
+        cpus=spread_to_proto(stats.cpus),
+        peak_memory_bytes=spread_to_proto(stats.memory),
+        asked_millicpus=newest.spec.millicpus,
+        asked_memory=newest.spec.memory,
+        proposed_millicpus=stats.advice.millicpus,
+        cpus_because=stats.advice.cpus_because,
+        proposed_memory=stats.advice.memory,
+        memory_because=stats.advice.memory_because,
+    )
 
 
 async def _spec(message: job_pb2.JobSpec) -> JobSpec:

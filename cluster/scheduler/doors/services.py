@@ -51,9 +51,12 @@ def doors(
     vouched_calls: VouchedCalls,
     passed_calls: PassedCalls,
 ) -> list[AddServices]:
-    jobs, output, workers, tokens, users, order, queue, families, events, again, metrics, contents = operations
+    jobs, output, workers, tokens, users, order, queue, families, events, again, metrics, contents, history = operations
     return [
-        _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, order, families, again)),
+        _added(
+            jobs_pb2_grpc.add_JobsServicer_to_server,
+            JobsDoor(jobs, output, workers, order, families, again, history),
+        ),
         _added(
             scheduler_pb2_grpc.add_SchedulerServicer_to_server,
             WorkerDoor(workers, output, sessions, relay, authority, vouched_calls),

@@ -10,6 +10,7 @@ from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.contents import ContentOperations
 from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.families import FamilyOperations
+from cluster.scheduler.operations.history import HistoryOperations
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.metrics import MetricsOperations
 from cluster.scheduler.operations.ordering import OrderOperations
@@ -36,6 +37,7 @@ class Operations(NamedTuple):
     again: AgainOperations
     metrics: MetricsOperations
     contents: ContentOperations
+    history: HistoryOperations
 
 
 def operations(
@@ -63,4 +65,5 @@ def operations(
         AgainOperations(driver, jobs),
         MetricsOperations(driver),
         kept,
+        HistoryOperations(driver),
     )

@@ -20,6 +20,7 @@ from cluster.domain.job.records import (
     TaskSets,
 )
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.event_records import EventRecord, NoticesDone
 from cluster.domain.scheduler.sharing import ShareRecord
@@ -40,6 +41,7 @@ from cluster.store.packing import (
     pack_pause,
     pack_set,
     pack_spec,
+    pack_usage,
     unpack_callers,
     unpack_changes,
     unpack_course,
@@ -49,8 +51,9 @@ from cluster.store.packing import (
     unpack_pause,
     unpack_set,
     unpack_spec,
+    unpack_usage,
 )
-from cluster.store.sqlite import event_rows, family_sql, members_sql
+from cluster.store.sqlite import event_rows, family_sql, history_sql, members_sql
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.schema import Row
 
@@ -83,7 +86,7 @@ def _reopened(r: JobReopened) -> Iterator[tuple[str, Row]]:
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
     how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    changing = (p.chunked, pack_pause(p.pause), pack_course(p.course), pack_changes(p.changed))
+    changing = (p.chunked, pack_pause(p.pause), pack_course(p.course), pack_changes(p.changed), pack_usage(p.used))
     yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, *changing)
 
 
@@ -156,6 +159,10 @@ def _share(s: ShareRecord) -> Iterator[tuple[str, Row]]:
     yield sql.PUT_SHARE, s
 
 
+def _usage(u: UsageAdded) -> Iterator[tuple[str, Row]]:
+    yield history_sql.ADD_USAGE, (*u.place, *u.usage.kept())
+
+
 # What to execute for each kind of record: statements and their rows.
 TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
@@ -177,6 +184,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     QueuePause: _queue_pause,
     EventRecord: event_rows.to_rows,
     ShareRecord: _share,
+    UsageAdded: _usage,
     NoticesDone: event_rows.done_to_rows,
 }
 
@@ -202,8 +210,8 @@ def record_from_row(row: Row) -> JobRecord:
 def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
     number, *sets = row[: 1 + len(sql.SET_COLUMNS)]
-    *rest, chunked, pause, course, changed = row[1 + len(sql.SET_COLUMNS) :]
-    how = bool(chunked), unpack_pause(pause), unpack_course(course), unpack_changes(changed)
+    *rest, chunked, pause, course, changed, used = row[1 + len(sql.SET_COLUMNS) :]
+    how = bool(chunked), unpack_pause(pause), unpack_course(course), unpack_changes(changed), unpack_usage(used)
     values: list[Any] = [number, _sets_from_row(sets), *rest, *how]
     return JobProgress(*values)
 

@@ -1,5 +1,5 @@
-"""Every SQL statement of the SQLite store, but for those about families of jobs (family_sql.py). The schema itself is in
-migrations.py."""
+"""The SQL statements of the SQLite store; those about members, events, families of jobs and history have files of their
+own, and so has the schema (schema_versions.py)."""
 
 from typing import Any
 
@@ -28,7 +28,11 @@ JOB_COLUMNS = (
     "rerun_of",
 )
 PUT_JOB = upsert("jobs", *JOB_COLUMNS, keys=1)
-END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
+# Also when that was, which its progress says: for who looks for it by that.
+END_JOB = """
+    UPDATE jobs SET state = ?, ended_at = coalesce((SELECT ended_at FROM job_progress WHERE job = number), 0)
+    WHERE number = ?
+"""
 PUT_ENV = upsert("job_env", "job", "env", keys=1)
 PUT_LINES = upsert("job_lines", "job", "lines", keys=1)
 
@@ -36,7 +40,7 @@ SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven",
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
-    *("pause", "course", "changed"),
+    *("pause", "course", "changed", "used"),
 )
 PUT_PROGRESS = upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 

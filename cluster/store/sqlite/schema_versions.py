@@ -270,4 +270,21 @@ MIGRATIONS = (
     ALTER TABLE job_progress ADD COLUMN grown BLOB NOT NULL DEFAULT x'';
     ALTER TABLE job_chunks ADD COLUMN grown BLOB NOT NULL DEFAULT x'';
     """,
+    """
+    -- When a job has ended; 0: it has not. In an index by owner, and where it has one by name: for its history.
+    ALTER TABLE jobs ADD COLUMN ended_at REAL NOT NULL DEFAULT 0;
+    UPDATE jobs SET ended_at = coalesce((SELECT ended_at FROM job_progress WHERE job = number), 0) WHERE state != 0;
+    CREATE INDEX jobs_by_end ON jobs (owner, state, ended_at) WHERE state != 0;
+    CREATE INDEX jobs_by_named_end ON jobs (name, owner, state, ended_at) WHERE state != 0 AND name != '';
+
+    -- What attempts of a job have taken, as in packing.py. And the sums of days: kind user (no key), name (of jobs) or
+    -- worker (its id). They stay when jobs are deleted.
+    ALTER TABLE job_progress ADD COLUMN used BLOB NOT NULL DEFAULT x'';
+    CREATE TABLE usage (
+        kind TEXT NOT NULL, day INTEGER NOT NULL, owner TEXT NOT NULL, key TEXT NOT NULL, tasks INTEGER NOT NULL,
+        attempts INTEGER NOT NULL, failed INTEGER NOT NULL, run_micros INTEGER NOT NULL, cpu_micros INTEGER NOT NULL,
+        wait_micros INTEGER NOT NULL, peak_memory INTEGER NOT NULL, output_bytes INTEGER NOT NULL,
+        PRIMARY KEY (kind, day, owner, key)
+    ) WITHOUT ROWID;
+    """,
 )

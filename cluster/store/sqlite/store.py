@@ -33,13 +33,14 @@ from cluster.store.packing import large_among, unpack_callers, unpack_pause
 from cluster.store.sqlite import event_rows, family_sql, members_sql, rows
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.faults import explain, lacks_room, may_heal
+from cluster.store.sqlite.history_reads import HistoryReads
 from cluster.store.sqlite.migrating import migrate
 
 _BEYOND = 1 << 62  # any job's number
 _BUSY_TIMEOUT = 5.0  # seconds to wait for another process's transaction, such as a backup's
 
 
-class SqliteStore:
+class SqliteStore(HistoryReads):
     """See `cluster.store.interface.Store`."""
 
     def __init__(self, path: Path, cluster_id: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobEnded
+from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.ended_ids import EndedIds
@@ -46,6 +47,31 @@ def acts_come_before_the_commit(patch: Patch) -> None:
         self.host.perform(acts)
 
     patch.setattr(CommitPipeline, "begin_commit", hasty)
+
+
+def sums_replace_each_other_while_they_wait(patch: Patch) -> None:
+    """Of two turns that are committed together."""
+    save: Method = Waiting._save
+
+    def forgetful(self: Waiting, one: Any) -> None:
+        if isinstance(one, UsageAdded):
+            self._saves.pop((UsageAdded, one.place), None)
+        save(self, one)
+
+    patch.setattr(Waiting, "_save", forgetful)
+
+
+def what_is_stale_counts_as_used(patch: Patch) -> None:
+    """A worker reports again what the scheduler has heard before."""
+    succeeded: Method = Reports._succeeded
+
+    def generous(self: Reports, worker: Any, ok: Any) -> Any:
+        moved = succeeded(self, worker, ok)
+        if not moved and (job := self._state.jobs.get(ok.job)):
+            self._state.usage.successes(job, worker.id, ok)
+        return moved
+
+    patch.setattr(Reports, "_succeeded", generous)
 
 
 @found_by(17)
@@ -120,6 +146,8 @@ def outputs_are_dropped(patch: Patch) -> None:
 @planted(
     assignments_are_not_persisted,
     acts_come_before_the_commit,
+    sums_replace_each_other_while_they_wait,
+    what_is_stale_counts_as_used,
     what_was_decided_since_is_told_with_the_commit_before,
     who_reads_is_shown_what_is_not_on_disk,
     all_goes_ahead_of_the_disk,
