@@ -94,12 +94,13 @@ def list_jobs(
     from cluster.cli.connection import client
     from cluster.cli.render import print_jobs
 
-    async def work() -> tuple[Job, ...]:
+    async def work() -> tuple[tuple[Job, ...], str]:
         async with client(ctx) as cluster:
             wanted = [TaskState[word.upper()] for word in states]
-            return await cluster.list(*selectors, states=wanted, limit=limit + 1 if limit else 0)
+            return await cluster.list(*selectors, states=wanted, limit=limit + 1 if limit else 0), cluster.endpoint.user
 
-    print_jobs(asyncio.run(work()), limit, asked=is_given(ctx, "limit"), as_json=as_json, quiet=quiet)
+    jobs, me = asyncio.run(work())
+    print_jobs(jobs, limit, me=me, asked=is_given(ctx, "limit"), as_json=as_json, quiet=quiet)
 
 
 @click.command("show")

@@ -128,10 +128,11 @@ def in_brackets(job: Job, reason: str) -> str:
 
 USUAL_LIMIT = 100  # jobs that are listed where nobody says how many
 JOB_HEADS = ("JOB", "STATE", "REASON", "SUBMITTED", "TOOK", "NAME", "COMMAND")
+OWNED_HEADS = (*JOB_HEADS, "OWNER")  # last, so that no other column of a pipe moves
 
 
-def job_row(job: Job, now: float) -> Sequence[str]:
-    """A job in a list, below JOB_HEADS."""
+def job_row(job: Job, now: float, *, owned: bool = False) -> Sequence[str]:
+    """A job in a list, below JOB_HEADS; `owned`: below OWNED_HEADS."""
     return (
         str(job.number),
         state_of(job),
@@ -140,12 +141,14 @@ def job_row(job: Job, now: float) -> Sequence[str]:
         took(job.started_at, job.ended_at, now),
         job.spec.name,
         command_of(job.spec),
+        *([job.owner] if owned else []),
     )
 
 
-def print_jobs(jobs: Sequence[Job], limit: int, *, asked: bool, as_json: bool, quiet: bool) -> None:
+def print_jobs(jobs: Sequence[Job], limit: int, *, me: str, asked: bool, as_json: bool, quiet: bool) -> None:
     """A list of jobs, at most `limit` of them; 0: all. One more than that tells that there are more, and so is said
-    unless somebody has `asked` for no more."""
+    unless somebody has `asked` for no more. `me`: the user whose jobs need no owner where all are; empty: a job, which
+    sees those of one owner alone."""
     more = bool(limit) and len(jobs) > limit
     jobs = jobs[:limit] if limit else jobs
     if as_json:
@@ -154,7 +157,8 @@ def print_jobs(jobs: Sequence[Job], limit: int, *, asked: bool, as_json: bool, q
         print("".join(f"{job.number}\n" for job in jobs), end="")
     else:
         now = time.time()
-        print_table(JOB_HEADS, [job_row(job, now) for job in jobs])
+        owned = bool(me) and any(job.owner != me for job in jobs)
+        print_table(OWNED_HEADS if owned else JOB_HEADS, [job_row(job, now, owned=owned) for job in jobs])
     sys.stdout.flush()
     if more and not asked:
         print(f"cluster: these are the newest {limit}; --limit 0 lists all", file=sys.stderr)

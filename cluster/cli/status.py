@@ -1,6 +1,10 @@
-"""`cluster status`: one screen that says what cluster this is, who we are in it, and what goes on."""
+"""`cluster status`: one screen that says what cluster this is, who we are in it, and what goes on.
+
+A job knows itself, its tree, and whether its scheduler answers; of workers, queue and other jobs it is told nothing.
+"""
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,9 +18,11 @@ from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.states import LIVE, TaskState
+from cluster.domain.job.task_variables import OF_ATTEMPTS
 
 MOST = 1000  # jobs to count: beyond that their exact number is no news
 NEWEST = 5  # jobs shown
+ATTEMPT = OF_ATTEMPTS[0]
 RUNNING = (TaskState.RUNNING, TaskState.FINISHING)
 WAITING = tuple(state for state in LIVE if state not in RUNNING)
 
@@ -25,12 +31,13 @@ class Seen(NamedTuple):
     """What the cluster has answered."""
 
     endpoint: Endpoint
-    me: Me
+    me: Me | None  # None: a job
     workers: Sequence[Worker]
     running: Sequence[Job]  # at most MOST, as of those that wait
     waiting: Sequence[Job]
     newest: Sequence[Job]
     pause: Pause | None  # of the queue
+    itself: Job | None = None  # the job in which we are
 
 
 @click.command()
@@ -44,38 +51,54 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
     async def work() -> Seen:
         async with client(ctx) as cluster:
-            alone = cluster.endpoint.is_worker
+            inside, user = cluster.endpoint.inside, not (cluster.endpoint.inside or cluster.endpoint.is_worker)
             return Seen(
                 cluster.endpoint,
-                await cluster.who_am_i(),
-                () if alone else await cluster.workers(),
+                None if inside else await cluster.who_am_i(),
+                await cluster.workers() if user else (),
                 await cluster.list(states=RUNNING, limit=MOST),
                 await cluster.list(states=WAITING, limit=MOST),
                 await cluster.list(limit=NEWEST),
-                None if alone else (await cluster.queue()).pause,
+                (await cluster.queue()).pause if user else None,
+                (await cluster.get(inside.job, max_tasks=1))[0] if inside else None,
             )
 
     seen = asyncio.run(work())
     if as_json:
-        print_json(_json(seen))
+        print_json(_json(seen) if seen.itself is None else _json_of_job(seen, seen.itself))
     else:
         _print(seen)
 
 
-def _print(seen: Seen) -> None:
-    from cluster.cli.render import ago, command_of, in_brackets, iso, reason_of, state_of
-    from cluster.cli.table import print_table
+def _facts(seen: Seen, now: float) -> list[tuple[str, str]]:
+    from cluster.cli.render import iso
 
-    endpoint, now = seen.endpoint, time.time()
-    shown, me = endpoint.certificate, seen.me
-    facts = [
+    endpoint, me, job = seen.endpoint, seen.me, seen.itself
+    jobs = f"{_count(seen.running)} running, {_count(seen.waiting)} waiting"
+    if job is not None:
+        called = f", called by {job.callers[-1]}" if job.callers else ""
+        return [
+            ("cluster", f"the one that runs this job, by its worker's {endpoint.address}: its scheduler answers"),
+            ("you", f"attempt {os.environ.get(ATTEMPT, '')} of job {job.number}, which is {job.owner}'s{called}"),
+            ("jobs", f"{jobs}, of those that come of the same first job, this one among them"),
+        ]
+    shown = endpoint.certificate
+    assert me is not None, "only jobs are not asked who they are"
+    return [
         ("cluster", f"{shown.identity.cluster_id} at {endpoint.address}{_what(endpoint)}"),
         ("you", f"{me.name}, with the role {me.role}, by a certificate until {iso(shown.not_after)}"),
         ("workers", "" if endpoint.is_worker else _of_workers(seen.workers)),
         ("queue", seen.pause.said(now) if seen.pause else ""),
-        ("jobs", f"{_count(seen.running)} running, {_count(seen.waiting)} waiting"),
+        ("jobs", jobs),
     ]
-    for name, value in facts:
+
+
+def _print(seen: Seen) -> None:
+    from cluster.cli.render import ago, command_of, in_brackets, reason_of, state_of
+    from cluster.cli.table import print_table
+
+    now = time.time()
+    for name, value in _facts(seen, now):
         if value:
             print(f"{name:<9} {printable(value)}")
     if seen.newest:
@@ -122,6 +145,7 @@ def _json(seen: Seen) -> dict[str, Any]:
 
     workers, (used, offered) = seen.workers, _cpus(seen.workers)
     shown = seen.endpoint.certificate
+    assert seen.me is not None, "only jobs are not asked who they are"
     return {
         "cluster": shown.identity.cluster_id,
         "address": seen.endpoint.address,
@@ -134,6 +158,19 @@ def _json(seen: Seen) -> dict[str, Any]:
         "cpus": offered / 1000,
         "cpus_used": used / 1000,
         "queue_paused": seen.pause and pause_json(seen.pause),
+        "jobs_running": len(seen.running),
+        "jobs_waiting": len(seen.waiting),
+    }
+
+
+def _json_of_job(seen: Seen, job: Job) -> dict[str, Any]:
+    """The jobs of its tree are counted as those of a user are."""
+    return {
+        "job": job.number,
+        "attempt": os.environ.get(ATTEMPT) or None,
+        "user": job.owner,
+        "role": "job",
+        "called_by": list(job.callers),
         "jobs_running": len(seen.running),
         "jobs_waiting": len(seen.waiting),
     }

@@ -40,6 +40,11 @@ class Endpoint:
     inside: InsideJob | None = None  # of the job in which we are
 
     @property
+    def user(self) -> str:
+        """The name of the user as whom; empty for a job."""
+        return self.credentials.identity.name if self.credentials else ""
+
+    @property
     def certificate(self) -> Credentials:
         """What to show there. NotPermitted for a job, which has none."""
         if self.credentials is None:

@@ -42,6 +42,9 @@ def test_a_user_is_listed_and_revoked_and_the_name_given_again(head: Daemons) ->
     ada, again = elsewhere(head, "ada"), elsewhere(head, "again")
     ada.ok("login", new_token(head, "--role", "user", "--user", "ada"))
     ada.ok("job", "submit", "--", "true")
+    assert row(head, "job", "JOB").endswith("\tOWNER"), "not all are the admin's"
+    assert row(head, "job", "1\t").endswith("\tada")
+    assert ada.ok("job", "list").text.startswith("JOB\tSTATE\tREASON\tSUBMITTED\tTOOK\tNAME\tCOMMAND\n")
     assert row(head, "user", "ada").split("\t")[1:4] == ["good", "user", "1"]
     done = head.command.ok("user", "revoke", "ada")
     assert done.text == "user ada revoked, tasks asked to stop: 1\n"

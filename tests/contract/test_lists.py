@@ -1,14 +1,17 @@
 """What lists of jobs say, and what they say about themselves."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cluster.cli.quick.nearby import FIRST_USER
 from cluster.cli.render import in_brackets, job_row, print_jobs, reason_of, words_of
 from cluster.client.job_fields import Counts
 from cluster.client.types import Job
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.trust.identity import ADMIN_NAME
 
 
 def job(number: int, state: TaskState = TaskState.SUCCEEDED, reason: str = "ok", **fields: Any) -> Job:
@@ -32,9 +35,33 @@ def test_a_script_is_called_as_its_file_was_where_that_is_known() -> None:
     assert words_of(JobSpec((), script_text=b"#!/bin/sh\n", script_args=("10",)), None) == ["-", "10"]
 
 
+@pytest.mark.parametrize(
+    ("owners", "me", "shown"),
+    [
+        (("ann", "ann"), "ann", []),
+        (("ann", "bob"), "ann", ["OWNER", "ann", "bob"]),
+        (("bob", "bob"), "ann", ["OWNER", "bob", "bob"]),
+        (("bob", "bob"), "", []),
+        ((), "ann", []),
+    ],
+)
+def test_whose_jobs_they_are_is_said_where_not_all_are_ones_own(
+    owners: tuple[str, ...], me: str, shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [replace(job(number), owner=owner) for number, owner in enumerate(owners)]
+    print_jobs(jobs, 0, me=me, asked=True, as_json=False, quiet=False)
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[7] for line in lines if len(line) > 7] == shown
+    assert {len(line) for line in lines} == {8 if shown else 7}
+
+
+def test_who_commands_on_this_machine_call_as_is_the_first_user() -> None:
+    assert FIRST_USER == ADMIN_NAME
+
+
 @pytest.mark.parametrize("form", ["", "as_json", "quiet"])
 def test_who_asks_for_no_more_is_told_of_no_more(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     how = {name: name == form for name in ("as_json", "quiet")}
     for asked, said in ((True, ""), (False, "cluster: these are the newest 1; --limit 0 lists all\n")):
-        print_jobs([job(2), job(1)], 1, asked=asked, **how)
+        print_jobs([job(2), job(1)], 1, me="ann", asked=asked, **how)
         assert capsys.readouterr().err == said

@@ -59,6 +59,9 @@ def test_the_command_line_works_inside_a_job_without_home_and_configuration(tmp_
             cluster job cancel $CLUSTER_JOB
             echo "cancel: $?"
             cluster job show 99
+            cluster status | sed -n '1,3s/ by its worker.*:/ by its worker:/; 1,3p'
+            cluster status --json | tr -d '\n '
+            echo
             cluster worker list
             echo "worker: $?"
             cluster user list
@@ -80,6 +83,10 @@ def test_the_command_line_works_inside_a_job_without_home_and_configuration(tmp_
             "cluster: job 1 has not called job 1: a job may cancel only what it has called",
             "cancel: 77",
             "cluster: there is no job 99; `cluster job list` shows those there are",
+            "cluster   the one that runs this job, by its worker: its scheduler answers",
+            "you       attempt 1#1 of job 1, which is admin's",
+            "jobs      1 running, 0 waiting, of those that come of the same first job, this one among them",
+            '{"job":1,"attempt":"1#1","user":"admin","role":"job","called_by":[],"jobs_running":1,"jobs_waiting":0}',
             "cluster: job 1 may not use `cluster worker list`: only users may",
             "worker: 77",
             "cluster: a job may not use `cluster user`: only users may",

@@ -20,10 +20,10 @@ def list_jobs(words: Sequence[str]) -> None:
     """As cluster.cli.jobs.list_jobs."""
     options, selectors = of_list(words, {**QUIET, **JSON, "--limit": ("limit", whole_number)})
     limit = options.get("limit", USUAL_LIMIT)
-    jobs = [shown(message) for message in _listed(Nearby(), selectors, limit + 1 if limit else 0)]
-    print_jobs(
-        jobs, limit, asked="limit" in options, as_json=options.get("as_json", False), quiet=options.get("quiet", False)
-    )
+    nearby = Nearby()
+    jobs = [shown(message) for message in _listed(nearby, selectors, limit + 1 if limit else 0)]
+    forms = {"as_json": options.get("as_json", False), "quiet": options.get("quiet", False)}
+    print_jobs(jobs, limit, me=nearby.user, asked="limit" in options, **forms)
 
 
 def _listed(nearby: Nearby, selectors: Sequence[str], limit: int) -> list[Any]:

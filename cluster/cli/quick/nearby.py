@@ -10,15 +10,17 @@ from cluster.client.local import Elsewhere
 from cluster.client.paths import EMBEDDED_FILE, means_another, means_this_machine, state_directory
 from cluster.rpc.frames import SOCKET
 
+FIRST_USER = "admin"  # as whom commands on this machine call (domain.trust.identity.ADMIN_NAME)
+
 
 class Nearby:
     """This machine's scheduler and its socket; inside a job, the one by which that calls its cluster, with its token.
     Raises Elsewhere where another cluster may be meant, and where this one does not run."""
 
     def __init__(self) -> None:
-        self.token = ""
+        self.token, self.user = "", FIRST_USER
         if (inside := inside_job()) is not None and not (means_another() or "CLUSTER_HOME" in os.environ):
-            self.socket, self.token = inside.socket, inside.token
+            self.socket, self.token, self.user = inside.socket, inside.token, ""
             self.is_embedded = False
             return
         root = state_directory()
