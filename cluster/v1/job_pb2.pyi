@@ -113,7 +113,7 @@ class Offer(_message.Message):
     def __init__(self, sums: _Optional[_Mapping[str, int]] = ..., gpus: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., limits_memory: _Optional[bool] = ..., sandbox: _Optional[str] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "memory", "gpus", "resources", "need", "prefer", "spread", "pack", "exclusive", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail", "at", "delay", "hold", "queue_timeout", "deadline", "quiet_timeout", "notify", "notify_cmd", "notify_on", "key", "every", "overlap", "catch_up", "max_running", "max_fails", "priority", "time_request", "script_text", "script_name", "retry_on", "grow", "backoff", "check_output", "check_with", "rows", "then", "wait_children", "sandbox", "files", "upload", "upload_each", "stdin", "upload_shared")
+    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "memory", "gpus", "resources", "need", "prefer", "spread", "pack", "exclusive", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail", "at", "delay", "hold", "queue_timeout", "deadline", "quiet_timeout", "notify", "notify_cmd", "notify_on", "key", "every", "overlap", "catch_up", "max_running", "max_fails", "priority", "time_request", "script_text", "script_name", "retry_on", "grow", "backoff", "check_output", "check_with", "rows", "then", "wait_children", "sandbox", "files", "upload", "upload_each", "stdin", "upload_shared", "out", "max_files", "max_results")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +177,9 @@ class JobSpec(_message.Message):
     UPLOAD_EACH_FIELD_NUMBER: _ClassVar[int]
     STDIN_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_SHARED_FIELD_NUMBER: _ClassVar[int]
+    OUT_FIELD_NUMBER: _ClassVar[int]
+    MAX_FILES_FIELD_NUMBER: _ClassVar[int]
+    MAX_RESULTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     argv: _containers.RepeatedScalarFieldContainer[str]
     script: str
@@ -240,7 +243,10 @@ class JobSpec(_message.Message):
     upload_each: bool
     stdin: str
     upload_shared: bool
-    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., memory: _Optional[int] = ..., gpus: _Optional[int] = ..., resources: _Optional[_Iterable[str]] = ..., need: _Optional[str] = ..., prefer: _Optional[str] = ..., spread: _Optional[bool] = ..., pack: _Optional[bool] = ..., exclusive: _Optional[bool] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ..., quiet_timeout: _Optional[float] = ..., notify: _Optional[str] = ..., notify_cmd: _Optional[str] = ..., notify_on: _Optional[str] = ..., key: _Optional[str] = ..., every: _Optional[str] = ..., overlap: _Optional[str] = ..., catch_up: _Optional[bool] = ..., max_running: _Optional[int] = ..., max_fails: _Optional[int] = ..., priority: _Optional[int] = ..., time_request: _Optional[float] = ..., script_text: _Optional[bytes] = ..., script_name: _Optional[str] = ..., retry_on: _Optional[_Iterable[str]] = ..., grow: _Optional[str] = ..., backoff: _Optional[_Iterable[float]] = ..., check_output: _Optional[str] = ..., check_with: _Optional[str] = ..., rows: _Optional[bool] = ..., then: _Optional[_Iterable[_Union[Command, _Mapping]]] = ..., wait_children: _Optional[bool] = ..., sandbox: _Optional[bool] = ..., files: _Optional[_Iterable[str]] = ..., upload: _Optional[str] = ..., upload_each: _Optional[bool] = ..., stdin: _Optional[str] = ..., upload_shared: _Optional[bool] = ...) -> None: ...
+    out: _containers.RepeatedScalarFieldContainer[str]
+    max_files: int
+    max_results: int
+    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., memory: _Optional[int] = ..., gpus: _Optional[int] = ..., resources: _Optional[_Iterable[str]] = ..., need: _Optional[str] = ..., prefer: _Optional[str] = ..., spread: _Optional[bool] = ..., pack: _Optional[bool] = ..., exclusive: _Optional[bool] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ..., quiet_timeout: _Optional[float] = ..., notify: _Optional[str] = ..., notify_cmd: _Optional[str] = ..., notify_on: _Optional[str] = ..., key: _Optional[str] = ..., every: _Optional[str] = ..., overlap: _Optional[str] = ..., catch_up: _Optional[bool] = ..., max_running: _Optional[int] = ..., max_fails: _Optional[int] = ..., priority: _Optional[int] = ..., time_request: _Optional[float] = ..., script_text: _Optional[bytes] = ..., script_name: _Optional[str] = ..., retry_on: _Optional[_Iterable[str]] = ..., grow: _Optional[str] = ..., backoff: _Optional[_Iterable[float]] = ..., check_output: _Optional[str] = ..., check_with: _Optional[str] = ..., rows: _Optional[bool] = ..., then: _Optional[_Iterable[_Union[Command, _Mapping]]] = ..., wait_children: _Optional[bool] = ..., sandbox: _Optional[bool] = ..., files: _Optional[_Iterable[str]] = ..., upload: _Optional[str] = ..., upload_each: _Optional[bool] = ..., stdin: _Optional[str] = ..., upload_shared: _Optional[bool] = ..., out: _Optional[_Iterable[str]] = ..., max_files: _Optional[int] = ..., max_results: _Optional[int] = ...) -> None: ...
 
 class JobChanges(_message.Message):
     __slots__ = ("priority", "max_running", "max_fails", "retries", "retry_on", "backoff", "time_request", "timeout", "grace", "quiet_timeout", "queue_timeout", "deadline", "at", "delay", "millicpus", "worker", "memory", "gpus", "resources", "need", "prefer", "spread", "pack", "exclusive", "grow", "defaults")
@@ -527,3 +533,21 @@ class RaisedException(_message.Message):
     cause: RaisedException
     first_in_group: RaisedException
     def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., file: _Optional[str] = ..., line: _Optional[int] = ..., function: _Optional[str] = ..., following: _Optional[_Iterable[str]] = ..., cause: _Optional[_Union[RaisedException, _Mapping]] = ..., first_in_group: _Optional[_Union[RaisedException, _Mapping]] = ...) -> None: ...
+
+class AttemptResults(_message.Message):
+    __slots__ = ("job", "index", "attempt", "tree", "files", "bytes", "notes")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    TREE_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    index: int
+    attempt: int
+    tree: bytes
+    files: int
+    bytes: int
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., tree: _Optional[bytes] = ..., files: _Optional[int] = ..., bytes: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -19,7 +19,7 @@ from cluster.cli.render import job_json, options_shown
 from cluster.client.handy_specs import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job import check_options, file_kinds, kinds, retry_kinds, time_kinds, upload_options
+from cluster.domain.job import check_options, file_kinds, kinds, result_options, retry_kinds, time_kinds, upload_options
 from cluster.domain.job.command_kinds import COMMANDS
 from cluster.domain.job.dependencies import with_fields
 from cluster.domain.job.given_files import FILES, packed
@@ -52,6 +52,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.LINES: b"a\nb",
     check_options.CHECK: "regex:x",
     kinds.EXPRESSION: "mem >= 64G",
+    result_options.PATTERNS: ("out/*", "**/*.log"),
     kinds.RESOURCES: ("fpga=1", "licence=4"),
     kinds.MOST: 5,
     kinds.PRIORITY: -7,

@@ -33,6 +33,7 @@ from cluster.domain.job.notice_options import NOTIFY, NOTIFY_CMD, NOTIFY_ON
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Option, Scope, Shown, option, options_of
 from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIORITY, TIME_REQUEST
+from cluster.domain.job.result_options import MAX_FILES, MAX_RESULTS, OUT
 from cluster.domain.job.retry_options import BACKOFF, GROW, RETRIES, RETRY_ON
 from cluster.domain.job.row_limits import check_rows
 from cluster.domain.job.rows import PREFIX
@@ -249,6 +250,9 @@ class JobSpec:
         bounds=(LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT),
         scope=_ALL,
     )
+    out: tuple[str, ...] = OUT  # patterns of the files that each attempt leaves for keeps
+    max_files: int = MAX_FILES
+    max_results: int = MAX_RESULTS
 
     numbering: Numbering = field(init=False, compare=False, repr=False)
     line_index: LineIndex | None = field(init=False, compare=False, repr=False)  # None: there are no lines
@@ -352,6 +356,10 @@ def validate(spec: JobSpec) -> None:
             "files and --cwd exclude each other: they are put into a directory that is the attempt's own"
         )
     check_upload(spec.upload, spec.cwd, each=spec.upload_each, shared=spec.upload_shared)
+    if spec.out and spec.cwd:
+        raise InvalidInput(
+            "--out and --cwd exclude each other: kept are files of a directory that is the attempt's own"
+        )
     if spec.spread and spec.pack:
         raise InvalidInput("--spread and --pack exclude each other: on as many workers as there are, or on as few?")
     refuse_growth(spec.grow, spec.memory, spec.retries, spec.retry_on)
