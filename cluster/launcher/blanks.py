@@ -184,6 +184,10 @@ class BlankDirectory:
         """The attempt is over. What it has left is for others to remove."""
         self._path = path
 
+    def let_go(self) -> None:
+        """The attempt is over. What it has left is wanted, as it is and by its name."""
+        self._close()
+
     def tidy(self) -> None:
         """No attempt follows just now, or one of another job."""
         self._close()

@@ -127,7 +127,10 @@ class Spawner:
         if running.directory:
             if running.given:
                 given_files.remove(running.directory, running.given)
-            self._directory.ended(running.directory)
+            if self._template is not None and self._template.keeps:
+                self._directory.let_go()
+            else:
+                self._directory.ended(running.directory)
         return out, err
 
     def why_unmade(self, running: Running, code: int | None) -> str:

@@ -31,6 +31,9 @@ BOUNDS = {
     "/cluster.v1.Jobs/Get": _SELECTORS,
     "/cluster.v1.Jobs/ReadOutput": _SELECTORS,
     "/cluster.v1.Jobs/Tree": _SELECTORS,
+    "/cluster.v1.Jobs/ListResults": _SELECTORS,
+    "/cluster.v1.Jobs/ReadResults": Bound(2 * MIB, 25_000),
+    "/cluster.v1.Scheduler/KeepResults": Bound(4 * MIB, 10_000),
     "/cluster.v1.Jobs/GetState": _SELECTORS,
     "/cluster.v1.Jobs/ListWorkers": _SPEC,  # of a job that they are to be able to run
     "/cluster.v1.Jobs/SetState": Bound(128 * KIB, 1000),

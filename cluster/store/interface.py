@@ -10,6 +10,7 @@ from typing import Protocol
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.history import HistoryPlace, HistoryWanted
 from cluster.domain.job.records import JobProgress, JobRecord, LastEnd, SmallOutput, TaskEnd
+from cluster.domain.job.results import EndedAttempt, KeptResults, ResultsTotal
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.usage import UsageKind, UsageRow
 from cluster.domain.scheduler.event_records import EventRecord
@@ -137,6 +138,18 @@ class Store(Protocol):
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
         """The ends of tasks start … stop-1 whose output was too large to ride along, or which are lost, so that nobody
         knows. In order of index and attempt."""
+        ...
+
+    def results(self, job: int, start: int, stop: int) -> list[KeptResults]:
+        """What is kept of what attempts of tasks start … stop-1 have left, in order of index and attempt."""
+        ...
+
+    def results_total(self, job: int) -> ResultsTotal:
+        """All of that of the job together."""
+        ...
+
+    def last_attempts(self, job: int, start: int, stop: int) -> list[EndedAttempt]:
+        """Of those tasks start … stop-1 that have had an attempt that ended: the last one, in order of tasks."""
         ...
 
     def events(self, after: int, owner: str | None, most: int) -> list[EventRecord]:

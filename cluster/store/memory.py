@@ -27,6 +27,7 @@ from cluster.domain.job.records import (
     SmallOutput,
     TaskEnd,
 )
+from cluster.domain.job.results import EndedAttempt, KeptResults, ResultsTotal
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.usage import Usage, UsageAdded, UsageKind, UsageRow
 from cluster.domain.scheduler.effects import WorkerForgotten
@@ -61,6 +62,7 @@ class Disk:
     ok_ends: dict[int, dict[int, OkEnds]] = field(default_factory=lambda: defaultdict(dict))
     ends: dict[int, dict[AttemptKey, TaskEnd]] = field(default_factory=lambda: defaultdict(dict))
     outputs: dict[int, dict[AttemptKey, SmallOutput]] = field(default_factory=lambda: defaultdict(dict))
+    results: dict[int, dict[AttemptKey, KeptResults]] = field(default_factory=lambda: defaultdict(dict))
     workers: dict[str, WorkerRecord] = field(default_factory=dict)
     users: dict[str, UserRecord] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
@@ -133,12 +135,8 @@ class MemoryStore:
                 disk.ended[item.number] = item.state
             case JobReopened():
                 disk.ended.pop(item.number, None)
-            case OkEnds():
-                disk.ok_ends[item.job][item.first] = item
-            case TaskEnd():
-                disk.ends[item.job][AttemptKey(item.job, item.index, item.attempt)] = item
-            case SmallOutput():
-                disk.outputs[item.job][AttemptKey(item.job, item.index, item.attempt)] = item
+            case OkEnds() | TaskEnd() | SmallOutput() | KeptResults():
+                self._put_of_attempts(item)
             case ShareRecord():
                 disk.shares[item.owner] = item
             case UsageAdded(place=place):
@@ -170,6 +168,19 @@ class MemoryStore:
                 disk.enrolments[item.kind, item.name, item.id] = item
             case EnrolmentForgotten():
                 disk.enrolments.pop((item.kind, item.name, item.id), None)
+
+    def _put_of_attempts(self, item: OkEnds | TaskEnd | SmallOutput | KeptResults) -> None:
+        if isinstance(item, OkEnds):
+            self._disk.ok_ends[item.job][item.first] = item
+            return
+        key = AttemptKey(item.job, item.index, item.attempt)
+        match item:
+            case TaskEnd():
+                self._disk.ends[item.job][key] = item
+            case SmallOutput():
+                self._disk.outputs[item.job][key] = item
+            case KeptResults():
+                self._disk.results[item.job].setdefault(key, item)
 
     def numbers(
         self,
@@ -277,6 +288,28 @@ class MemoryStore:
         ends = [end for end in ends if end.output_bytes or end.reason == endings.LOST]
         ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
+
+    def results(self, job: int, start: int, stop: int) -> list[KeptResults]:
+        results = self._disk.results[job]
+        return [results[key] for key in sorted(results) if start <= key.index < stop]
+
+    def results_total(self, job: int) -> ResultsTotal:
+        known, ends = self._disk.results[job].values(), self._disk.ends[job].values()
+        some = [kept for kept in known if kept.files]
+        ended = sum(ok.count for ok in self._disk.ok_ends[job].values())
+        ended += sum(end.started_at > 0 or end.reason == endings.LOST for end in ends)
+        left = max(0, ended - len(known))
+        return ResultsTotal(len(some), sum(kept.files for kept in some), sum(kept.size for kept in some), left)
+
+    def last_attempts(self, job: int, start: int, stop: int) -> list[EndedAttempt]:
+        found = {}
+        for key, end in sorted(self._disk.ends[job].items()):
+            began = end.started_at > 0 or end.reason == endings.LOST
+            found[key.index] = EndedAttempt(key.index, key.attempt, end.worker_id, end.reason, began)
+        for ok in self._ok_ends(job, start, stop):
+            for index in range(ok.first, ok.stop):
+                found[index] = EndedAttempt(index, ok.attempt, ok.worker_id, endings.OK)
+        return [found[index] for index in sorted(found) if start <= index < stop]
 
     def events(self, after: int, owner: str | None, most: int) -> list[EventRecord]:
         found = [event for n, event in sorted(self._disk.events.items()) if n > after]

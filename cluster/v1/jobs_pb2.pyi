@@ -1,3 +1,4 @@
+from cluster.v1 import files_pb2 as _files_pb2
 from cluster.v1 import job_pb2 as _job_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -25,6 +26,14 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_REMOVED: _ClassVar[WorkerState]
     WORKER_STATE_FULL: _ClassVar[WorkerState]
     WORKER_STATE_DRAINED: _ClassVar[WorkerState]
+
+class ResultsState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESULTS_STATE_UNSPECIFIED: _ClassVar[ResultsState]
+    RESULTS_STATE_KEPT: _ClassVar[ResultsState]
+    RESULTS_STATE_COMING: _ClassVar[ResultsState]
+    RESULTS_STATE_AWAY: _ClassVar[ResultsState]
+    RESULTS_STATE_NONE: _ClassVar[ResultsState]
 USAGE_KIND_UNSPECIFIED: UsageKind
 USAGE_KIND_USER: UsageKind
 USAGE_KIND_NAME: UsageKind
@@ -37,6 +46,11 @@ WORKER_STATE_DRAINING: WorkerState
 WORKER_STATE_REMOVED: WorkerState
 WORKER_STATE_FULL: WorkerState
 WORKER_STATE_DRAINED: WorkerState
+RESULTS_STATE_UNSPECIFIED: ResultsState
+RESULTS_STATE_KEPT: ResultsState
+RESULTS_STATE_COMING: ResultsState
+RESULTS_STATE_AWAY: ResultsState
+RESULTS_STATE_NONE: ResultsState
 
 class Selector(_message.Message):
     __slots__ = ("text", "key")
@@ -231,16 +245,30 @@ class GetRequest(_message.Message):
     def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., max_tasks: _Optional[int] = ..., skip: _Optional[int] = ..., states: _Optional[_Iterable[_Union[_job_pb2.TaskState, str]]] = ..., attempts: _Optional[bool] = ...) -> None: ...
 
 class GetResponse(_message.Message):
-    __slots__ = ("job", "tasks", "more", "children")
+    __slots__ = ("job", "tasks", "more", "children", "results")
     JOB_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
     CHILDREN_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
     job: _job_pb2.Job
     tasks: _containers.RepeatedCompositeFieldContainer[_job_pb2.Task]
     more: bool
     children: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ..., more: _Optional[bool] = ..., children: _Optional[_Iterable[int]] = ...) -> None: ...
+    results: ResultsTotal
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ..., more: _Optional[bool] = ..., children: _Optional[_Iterable[int]] = ..., results: _Optional[_Union[ResultsTotal, _Mapping]] = ...) -> None: ...
+
+class ResultsTotal(_message.Message):
+    __slots__ = ("attempts", "files", "bytes", "missing")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    attempts: int
+    files: int
+    bytes: int
+    missing: int
+    def __init__(self, attempts: _Optional[int] = ..., files: _Optional[int] = ..., bytes: _Optional[int] = ..., missing: _Optional[int] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
     __slots__ = ("selectors", "ends_only")
@@ -562,3 +590,49 @@ class ListWorkersResponse(_message.Message):
     workers: _containers.RepeatedCompositeFieldContainer[WorkerInfo]
     next: str
     def __init__(self, workers: _Optional[_Iterable[_Union[WorkerInfo, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
+
+class ListResultsRequest(_message.Message):
+    __slots__ = ("selectors", "follow")
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    follow: bool
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., follow: _Optional[bool] = ...) -> None: ...
+
+class TaskResults(_message.Message):
+    __slots__ = ("results", "task_number", "state", "worker")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TASK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    results: _job_pb2.AttemptResults
+    task_number: int
+    state: ResultsState
+    worker: str
+    def __init__(self, results: _Optional[_Union[_job_pb2.AttemptResults, _Mapping]] = ..., task_number: _Optional[int] = ..., state: _Optional[_Union[ResultsState, str]] = ..., worker: _Optional[str] = ...) -> None: ...
+
+class ListResultsResponse(_message.Message):
+    __slots__ = ("tasks",)
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[TaskResults]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[TaskResults, _Mapping]]] = ...) -> None: ...
+
+class ReadResultsRequest(_message.Message):
+    __slots__ = ("job", "index", "attempt", "digests", "offset")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    index: int
+    attempt: int
+    digests: _containers.RepeatedScalarFieldContainer[bytes]
+    offset: int
+    def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., digests: _Optional[_Iterable[bytes]] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class ReadResultsResponse(_message.Message):
+    __slots__ = ("pieces",)
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    pieces: _containers.RepeatedCompositeFieldContainer[_files_pb2.ContentPiece]
+    def __init__(self, pieces: _Optional[_Iterable[_Union[_files_pb2.ContentPiece, _Mapping]]] = ...) -> None: ...

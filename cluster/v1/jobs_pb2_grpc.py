@@ -99,6 +99,16 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputResponse.FromString,
                 _registered_method=True)
+        self.ListResults = channel.unary_stream(
+                '/cluster.v1.Jobs/ListResults',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.ListResultsRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.ListResultsResponse.FromString,
+                _registered_method=True)
+        self.ReadResults = channel.unary_stream(
+                '/cluster.v1.Jobs/ReadResults',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.ReadResultsRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.ReadResultsResponse.FromString,
+                _registered_method=True)
         self.Tree = channel.unary_stream(
                 '/cluster.v1.Jobs/Tree',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.TreeRequest.SerializeToString,
@@ -232,6 +242,21 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListResults(self, request, context):
+        """What tasks have left for keeps: of each its last attempt that has ended, or the one that is selected. With `follow`,
+        of each task once it has ended and its results are here, until there is nothing more to wait for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadResults(self, request, context):
+        """Contents of one attempt's results: their tree, and what it names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Tree(self, request, context):
         """All that has to do with a job: what has called it and what it has called, what it waits for and what waits for it,
         and so on from each of these; as far as the caller sees it, whether it has ended or not.
@@ -347,6 +372,16 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.ReadOutput,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputResponse.SerializeToString,
+            ),
+            'ListResults': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListResults,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.ListResultsRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.ListResultsResponse.SerializeToString,
+            ),
+            'ReadResults': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadResults,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.ReadResultsRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.ReadResultsResponse.SerializeToString,
             ),
             'Tree': grpc.unary_stream_rpc_method_handler(
                     servicer.Tree,
@@ -735,6 +770,60 @@ class Jobs:
             '/cluster.v1.Jobs/ReadOutput',
             cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.ReadOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cluster.v1.Jobs/ListResults',
+            cluster_dot_v1_dot_jobs__pb2.ListResultsRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.ListResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cluster.v1.Jobs/ReadResults',
+            cluster_dot_v1_dot_jobs__pb2.ReadResultsRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.ReadResultsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -370,3 +370,35 @@ class VouchResponse(_message.Message):
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
     response: bytes
     def __init__(self, response: _Optional[bytes] = ...) -> None: ...
+
+class WantedResultsRequest(_message.Message):
+    __slots__ = ("job", "index", "attempt")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    index: int
+    attempt: int
+    def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class WantedResultsResponse(_message.Message):
+    __slots__ = ("out", "max_files", "max_bytes")
+    OUT_FIELD_NUMBER: _ClassVar[int]
+    MAX_FILES_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    out: _containers.RepeatedScalarFieldContainer[str]
+    max_files: int
+    max_bytes: int
+    def __init__(self, out: _Optional[_Iterable[str]] = ..., max_files: _Optional[int] = ..., max_bytes: _Optional[int] = ...) -> None: ...
+
+class KeepResultsRequest(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[_job_pb2.AttemptResults]
+    def __init__(self, results: _Optional[_Iterable[_Union[_job_pb2.AttemptResults, _Mapping]]] = ...) -> None: ...
+
+class KeepResultsResponse(_message.Message):
+    __slots__ = ("refused",)
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    refused: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, refused: _Optional[_Iterable[int]] = ...) -> None: ...

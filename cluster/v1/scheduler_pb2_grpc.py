@@ -64,6 +64,16 @@ class SchedulerStub:
                 request_serializer=cluster_dot_v1_dot_scheduler__pb2.PushOutputRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_scheduler__pb2.PushOutputResponse.FromString,
                 _registered_method=True)
+        self.WantedResults = channel.unary_unary(
+                '/cluster.v1.Scheduler/WantedResults',
+                request_serializer=cluster_dot_v1_dot_scheduler__pb2.WantedResultsRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_scheduler__pb2.WantedResultsResponse.FromString,
+                _registered_method=True)
+        self.KeepResults = channel.unary_unary(
+                '/cluster.v1.Scheduler/KeepResults',
+                request_serializer=cluster_dot_v1_dot_scheduler__pb2.KeepResultsRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_scheduler__pb2.KeepResultsResponse.FromString,
+                _registered_method=True)
         self.Vouch = channel.unary_stream(
                 '/cluster.v1.Scheduler/Vouch',
                 request_serializer=cluster_dot_v1_dot_scheduler__pb2.VouchRequest.SerializeToString,
@@ -116,6 +126,21 @@ class SchedulerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WantedResults(self, request, context):
+        """What of the files of an attempt is to be kept: for a worker that was started again since it got the job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepResults(self, request, context):
+        """What attempts of the worker have left for keeps, once the contents of it were sent (Files.PutContents). When it
+        answers, that is on disk. Of several answers for one attempt the first counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Vouch(self, request, context):
         """A call that something makes which an attempt of the worker has started. The worker vouches for which it is; what a
         job may call at all, and for whom it asks, the scheduler decides.
@@ -156,6 +181,16 @@ def add_SchedulerServicer_to_server(servicer, server):
                     servicer.PushOutput,
                     request_deserializer=cluster_dot_v1_dot_scheduler__pb2.PushOutputRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_scheduler__pb2.PushOutputResponse.SerializeToString,
+            ),
+            'WantedResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.WantedResults,
+                    request_deserializer=cluster_dot_v1_dot_scheduler__pb2.WantedResultsRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_scheduler__pb2.WantedResultsResponse.SerializeToString,
+            ),
+            'KeepResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepResults,
+                    request_deserializer=cluster_dot_v1_dot_scheduler__pb2.KeepResultsRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_scheduler__pb2.KeepResultsResponse.SerializeToString,
             ),
             'Vouch': grpc.unary_stream_rpc_method_handler(
                     servicer.Vouch,
@@ -325,6 +360,60 @@ class Scheduler:
             '/cluster.v1.Scheduler/PushOutput',
             cluster_dot_v1_dot_scheduler__pb2.PushOutputRequest.SerializeToString,
             cluster_dot_v1_dot_scheduler__pb2.PushOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WantedResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Scheduler/WantedResults',
+            cluster_dot_v1_dot_scheduler__pb2.WantedResultsRequest.SerializeToString,
+            cluster_dot_v1_dot_scheduler__pb2.WantedResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Scheduler/KeepResults',
+            cluster_dot_v1_dot_scheduler__pb2.KeepResultsRequest.SerializeToString,
+            cluster_dot_v1_dot_scheduler__pb2.KeepResultsResponse.FromString,
             options,
             channel_credentials,
             insecure,

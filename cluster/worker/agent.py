@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.now import Now
+from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.launcher.template import Template
 from cluster.domain.worker.core import WorkerCore
@@ -46,6 +47,7 @@ from cluster.worker.output.pushing import OutputPushes
 from cluster.worker.output.quiet_watch import QuietWatch
 from cluster.worker.output.readers import OutputPhase, Readers
 from cluster.worker.reporter import Reporter
+from cluster.worker.results.pushing import ResultPushes
 from cluster.worker.room_watch import RoomWatch
 from cluster.worker.runners.interface import Connect, Runner
 from cluster.worker.scheduler_link import SchedulerLink
@@ -81,6 +83,7 @@ class Agent:
     _scheduler: SchedulerLink = field(init=False)
     _reporter: Reporter = field(init=False)
     _pushes: OutputPushes = field(init=False)
+    _results: ResultPushes = field(init=False)
     _growth: Growth = field(init=False)
     _quiet: QuietWatch = field(init=False)
     _watcher: Watcher = field(init=False)
@@ -104,6 +107,9 @@ class Agent:
         )
         self._pushes = OutputPushes(
             self.outputs, self.readers.lanes, lambda: self._scheduler.open_session, self.link.limit_of
+        )
+        self._results = ResultPushes(
+            self.outputs, self.readers.lanes, lambda: self._scheduler.open_session, self.templates.user.uid
         )
         self._reporter = Reporter(self.outputs, self.readers.lanes, lambda: self._scheduler.session)
         self._reports = LauncherReports(self.outputs, self.readers.lanes)
@@ -152,7 +158,7 @@ class Agent:
 
     async def goodbye(self, reason: str) -> None:
         """Tell the scheduler that this worker goes offline, and hang up."""
-        await self._pushes.settle(KEEPING)
+        await asyncio.gather(self._pushes.settle(KEEPING), self._results.settle(KEEPING))
         await self._scheduler.goodbye(reason)
 
     def close(self) -> None:
@@ -197,8 +203,8 @@ class Agent:
         """Whether something is to be run, reported or pushed, or nobody could give it anything yet."""
         core = self.core
         self._was_usable = self._was_usable or core.connected or (self.scheduler is None and self.link.known)
-        something = core.held or not core.outbox.is_empty or self._pushes.left or self.hooks.own_unfinished()
-        return bool(something) or not self._was_usable
+        something = core.held or not core.outbox.is_empty or self.hooks.own_unfinished()
+        return bool(something or self._pushes.left or self._results.left) or not self._was_usable
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -299,15 +305,28 @@ class Agent:
         if self.readers.any:
             for key, _ in reports:
                 self.readers.changed(key)
+        self._take_results(reports)
         fresh = self.link.fresh
         if fresh and (gone := [key for key, what in reports if key.job in fresh and isinstance(what, Ended)]):
             self.outputs.remove_work(gone)
+
+    def _take_results(self, reports: Sequence[JournalEntry]) -> None:
+        """Of what has ended. Of adopted attempts the scheduler is asked whether any are wanted."""
+        if self.scheduler is None:
+            return
+        for key, what in reports:
+            began = isinstance(what, Ended) and (what.started_at or what.reason == endings.LOST)
+            if began and key.job != OWN:
+                may_be_wanted, wanted = self.link.wanted_of(key.job)
+                if may_be_wanted:
+                    self._results.add([key], wanted)
 
     def _after_connect(self, event: LauncherConnected) -> None:
         self.link.known = True
         keys = {*event.running, *event.backlog, *(key for key, _ in event.reports)}
         self.hooks.launcher_held(event.incarnation, {key for key in keys if key.job == OWN})
         self._pushes.add(self.outputs.ended_before(self._reports.left, keys))
+        self._results.add([key for key in self._reports.left.kept if key not in keys], None)
         self._reports.left = Left()
         self.link.fresh.update(
             key.job for key in keys
@@ -340,12 +359,14 @@ class Agent:
     def _after_welcome(self) -> None:
         self._scheduler.welcomed()
         self._pushes.resume()
+        self._results.resume()
         self.hooks.welcomed()
 
     def _after_session(self) -> None:
         """It has ended: the next one begins all that anew."""
         self._live.cancel()
         self._pushes.cancel()
+        self._results.cancel()
         self._reporter.cancel()
 
 

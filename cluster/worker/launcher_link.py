@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cluster.domain.base.errors import Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
+from cluster.domain.job.results import WantedResults, wanted_results
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
 from cluster.domain.launcher.template import Item, Template
 from cluster.domain.session.leashes import leash_of
@@ -53,6 +54,7 @@ class LauncherLink:
     _leashes: dict[int, float] = field(default_factory=dict)  # job: seconds
     _limits: dict[int, int] = field(default_factory=dict)  # job: bytes of each stream that are kept
     _owners: dict[int, str] = field(default_factory=dict)  # job: whose it is
+    _wanted: dict[int, WantedResults | None] = field(default_factory=dict)  # job: None: no results of it are
     # Seconds for which attempts may write nothing, where that has a limit: by job, those of the own API by number.
     _quiet: dict[int, float] = field(default_factory=dict)
     _own_quiet: dict[int, float] = field(default_factory=dict)
@@ -79,6 +81,10 @@ class LauncherLink:
         """Bytes of each stream that are kept. Not known of adopted attempts: they may write as much as there is room
         for."""
         return self._limits.get(job, MOST_MAX_OUTPUT)
+
+    def wanted_of(self, job: int) -> tuple[bool, WantedResults | None]:
+        """Whether results of the job may be wanted, and what of them, None: not known, as of adopted attempts."""
+        return self._wanted.get(job, True) is not None, self._wanted.get(job)
 
     def owner_of(self, job: int) -> str:
         """Whose the job is, by the user's id. Not known of adopted attempts: each such job counts as one user's."""
@@ -114,6 +120,7 @@ class LauncherLink:
             case Define():
                 self._leashes[effect.job], self._limits[effect.job] = effect.leash, effect.spec.max_output
                 self._quiet.pop(effect.job, None)
+                self._wanted[effect.job] = wanted_results(effect.spec)
                 self._owners[effect.job] = effect.owner
                 if effect.spec.quiet_timeout:
                     self._quiet[effect.job] = effect.spec.quiet_timeout
@@ -158,6 +165,7 @@ class LauncherLink:
         self._leashes.pop(job, None)
         self._limits.pop(job, None)
         self._owners.pop(job, None)
+        self._wanted.pop(job, None)
         self._quiet.pop(job, None)
 
     # -- its end

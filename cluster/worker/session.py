@@ -19,7 +19,7 @@ from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.channel import dial
 from cluster.rpc.convert import expelled_from_proto, messages_from_response
 from cluster.rpc.errors import calling
-from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
+from cluster.v1 import files_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,13 @@ class Session:
         if self._channel is None:
             raise Unreachable(f"the session with the scheduler at {self.address} is over")
         return scheduler_pb2_grpc.SchedulerStub(self._channel)
+
+    @property
+    def files(self) -> files_pb2_grpc.FilesStub:
+        """The same, for contents."""
+        if self._channel is None:
+            raise Unreachable(f"the session with the scheduler at {self.address} is over")
+        return files_pb2_grpc.FilesStub(self._channel)
 
     def close(self, why: str) -> None:
         """Hang up."""

@@ -15,6 +15,7 @@ from cluster.domain.job.task_variables import of_job
 from cluster.domain.launcher.allocation import GPU_VARIABLE
 from cluster.domain.launcher.template import Template
 from cluster.worker.inside.place import Inside
+from cluster.worker.output.files import kept_name
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.sandbox import Sandbox, shut_in
 from cluster.worker.scripts import resolve_script
@@ -109,7 +110,7 @@ class Templates:
 
         `number` names the directories, and is what the job sees as its own unless `shown` says otherwise.
         """
-        outputs, work = self.outputs / str(number), self.work / str(number)
+        outputs, work = self.outputs / str(number), self.work / (kept_name(number) if spec.out else str(number))
         argv, refusal = self._command(spec)
         shown_number = number if shown is None else shown
         own = of_job(shown_number, job_id, spec.name, spec.millicpus, spec.numbering)
@@ -133,6 +134,7 @@ class Templates:
             script=os.fsdecode(spec.script_text),
             then=spec.then,
             files=spec.files,
+            keeps=bool(spec.out),
             script_at=len(argv) - len(spec.script_args) - 1 if spec.script_text else 0,
             token_key=calls.token_key(number) if calls is not None else "",
             **for_launcher(spec),

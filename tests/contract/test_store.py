@@ -29,6 +29,7 @@ from cluster.domain.job.records import (
     TaskEnd,
     TaskSets,
 )
+from cluster.domain.job.results import EndedAttempt, KeptResults, ResultsTotal
 from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -461,6 +462,38 @@ def test_small_outputs_come_in_order_of_tasks_and_attempts(open_store: Opener) -
     assert store.small_outputs(1, 4, 6) == [first, second, other]
     assert store.small_outputs(1, 5, 6) == [other]
     assert store.small_outputs(1, 7, 100) == []
+
+
+def test_results_are_kept_once_and_come_in_order_of_tasks_and_attempts(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    first, second, other = (
+        KeptResults(1, task, attempt, "ab" * 32, 2, 1 << 40, ("a note",)) for task, attempt in [(4, 1), (4, 2), (5, 1)]
+    )
+    nothing = KeptResults(1, 6, 1)
+    store.commit([other, second, first, nothing, KeptResults(2, 4, 1)])
+    store.commit([replace(first, files=9)])
+    store = open_store()
+    assert store.results(1, 4, 7) == [first, second, other, nothing]
+    assert store.results(1, 5, 6) == [other]
+    assert store.results_total(1) == ResultsTotal(3, 6, 3 << 40)
+    store.load()
+    store.commit([ok(10, 5), end(4, 1), end(4, 2), replace(end(20), started_at=0.0)])
+    assert store.results_total(1) == ResultsTotal(3, 6, 3 << 40, missing=3)
+    assert store.results_total(3) == ResultsTotal()
+
+
+def test_the_last_attempt_of_each_task_is_known(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([end(4, 2), end(4, 1, "lost"), ok(3, 1), replace(end(7), started_at=0.0), end(8, 1, "lost")])
+    assert store.last_attempts(1, 0, 100) == [
+        EndedAttempt(3, 2, "w", "ok"),
+        EndedAttempt(4, 2, "w", end(4, 2).reason),
+        EndedAttempt(7, end(7).attempt, "w", end(7).reason, began=False),
+        EndedAttempt(8, 1, "w", "lost"),
+    ]
+    assert [each.index for each in store.last_attempts(1, 4, 8)] == [4, 7]
 
 
 def test_large_outputs_are_those_that_ends_tell_of(open_store: Opener) -> None:

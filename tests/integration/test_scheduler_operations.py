@@ -134,7 +134,7 @@ def test_jobs_are_submitted_listed_shown_watched_and_cancelled(tmp_path: Path) -
         last = [change async for change in changes][-1]
         assert [(job.state, job.reason) for job in last.jobs] == [(TaskState.CANCELLED, "cancelled")]
 
-        job, tasks, more, _ = await jobs.show(ADA, "1", most=2)
+        job, tasks, more, *_ = await jobs.show(ADA, "1", most=2)
         assert (job.cancelled_by, job.cancel_reason) == ("ada", "enough")
         assert ([(task.number, task.reason) for task in tasks], more) == ([(2, "cancelled"), (3, "cancelled")], True)
 

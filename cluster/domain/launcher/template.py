@@ -33,6 +33,7 @@ class Template:
     merge_output: both streams are one open file, the `.out` one; there is no `.err`.
     token_key: from which each attempt's CLUSTER_TOKEN is made (`attempt_tokens`), in hex; empty: it gets none.
     exclusive: nothing else runs meanwhile.
+    keeps: what an attempt leaves in its own directory is wanted: nothing of that is touched when it has ended.
     refusal: why none of them can be started, in words; empty: they can.
     """
 
@@ -63,6 +64,7 @@ class Template:
     then: tuple[tuple[str, ...], ...] = ()
     files: tuple[str, ...] = ()
     status_fd: int = 0
+    keeps: bool = False
 
     @property
     def memory(self) -> int:

@@ -27,6 +27,7 @@ from cluster.domain.job.records import (
     SmallOutput,
     TaskEnd,
 )
+from cluster.domain.job.results import KeptResults
 from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.effects import (
     Act,
@@ -48,7 +49,8 @@ from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 
-Saved = Save | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten | NoticesDone  # what a store can commit
+# What a store can commit.
+Saved = Save | KeptResults | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten | NoticesDone
 
 _KIB = 1024
 
@@ -175,6 +177,8 @@ def _key(save: Saved) -> object:
             key = (job, name, attempt)
         case TaskEnd(job=job, index=index, attempt=attempt) | SmallOutput(job=job, index=index, attempt=attempt):
             key = AttemptKey(job, index, attempt)
+        case KeptResults():
+            key = save.key
         case WorkerRecord(id=name) | WorkerForgotten(worker_id=name):
             return WorkerRecord, name
         case TokenRecord(id=name) | UserRecord(name=name):

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
+from cluster.scheduler.doors.translating import piece_to_proto
 from cluster.scheduler.operations.contents import ContentOperations, ContentPiece
 from cluster.v1 import files_pb2, files_pb2_grpc
 
@@ -32,8 +33,7 @@ class FilesDoor(files_pb2_grpc.FilesServicer):
         getting = self._contents.get(current_caller(), request.job, request.digests, request.offset)
         async with aclosing(getting) as messages:
             async for pieces in messages:
-                each = [files_pb2.ContentPiece(**piece._asdict()) for piece in pieces]
-                yield files_pb2.GetContentsResponse(pieces=each)
+                yield files_pb2.GetContentsResponse(pieces=map(piece_to_proto, pieces))
 
 
 def _pieces(request: files_pb2.PutContentsRequest) -> Sequence[ContentPiece]:

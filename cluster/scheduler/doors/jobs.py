@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.usage import UsageKind
@@ -15,8 +16,15 @@ from cluster.rpc.convert import job_to_proto, task_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.history import spread_to_proto, usage_to_proto
+from cluster.rpc.results import results_total_to_proto
 from cluster.rpc.specs import changes_from_proto, spec_from_proto
-from cluster.scheduler.doors.translating import jobs_to_proto, text_of, texts_of
+from cluster.scheduler.doors.translating import (
+    jobs_to_proto,
+    piece_to_proto,
+    task_results_to_proto,
+    text_of,
+    texts_of,
+)
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.families import FamilyOperations
@@ -24,6 +32,7 @@ from cluster.scheduler.operations.history import HistoryOperations, JobStats
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations, ReadPosition
+from cluster.scheduler.operations.results import ResultOperations
 from cluster.scheduler.operations.workers import WorkerOperations, WorkersWanted
 from cluster.scheduler.output.locating import Wish
 from cluster.scheduler.spec_checks import QUICK
@@ -40,6 +49,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         families: FamilyOperations,
         again: AgainOperations,
         history: HistoryOperations,
+        results: ResultOperations,
     ) -> None:
         self._jobs = jobs
         self._output = output
@@ -48,6 +58,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         self._families = families
         self._again = again
         self._history = history
+        self._results = results
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         job = await self._jobs.submit(current_caller(), request.id, await _spec(request.spec))
@@ -70,7 +81,8 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         shown = await self._jobs.show(current_caller(), text, skip, most, states, request.attempts)
         tasks = map(task_to_proto, shown.tasks)
         job = job_to_proto(shown.job)
-        return jobs_pb2.GetResponse(job=job, tasks=tasks, more=shown.more, children=shown.children)
+        kept = results_total_to_proto(shown.results) if shown.results else None
+        return jobs_pb2.GetResponse(job=job, tasks=tasks, more=shown.more, children=shown.children, results=kept)
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
         async with aclosing(self._jobs.watch(current_caller(), texts_of(request.selectors))) as several:
@@ -147,6 +159,23 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
                     end=piece.end,
                     note=piece.note,
                 )
+
+    async def ListResults(
+        self, request: jobs_pb2.ListResultsRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.ListResultsResponse]:
+        listing = self._results.listed(current_caller(), texts_of(request.selectors), follow=request.follow)
+        async with aclosing(listing) as several:
+            async for some in several:
+                yield jobs_pb2.ListResultsResponse(tasks=map(task_results_to_proto, some))
+
+    async def ReadResults(
+        self, request: jobs_pb2.ReadResultsRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.ReadResultsResponse]:
+        key = AttemptKey(request.job, request.index, request.attempt)
+        reading = self._results.read(current_caller(), key, request.digests, request.offset)
+        async with aclosing(reading) as messages:
+            async for pieces in messages:
+                yield jobs_pb2.ReadResultsResponse(pieces=map(piece_to_proto, pieces))
 
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:
         states = {_worker_state(state) for state in request.states if state}

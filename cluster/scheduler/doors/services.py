@@ -51,15 +51,16 @@ def doors(
     vouched_calls: VouchedCalls,
     passed_calls: PassedCalls,
 ) -> list[AddServices]:
-    jobs, output, workers, tokens, users, order, queue, families, events, again, metrics, contents, history = operations
+    jobs, output, workers, tokens, users, order, queue, families, events, again, metrics = operations[:11]
+    contents, history, results = operations[11:]
     return [
         _added(
             jobs_pb2_grpc.add_JobsServicer_to_server,
-            JobsDoor(jobs, output, workers, order, families, again, history),
+            JobsDoor(jobs, output, workers, order, families, again, history, results),
         ),
         _added(
             scheduler_pb2_grpc.add_SchedulerServicer_to_server,
-            WorkerDoor(workers, output, sessions, relay, authority, vouched_calls),
+            WorkerDoor(workers, output, results, sessions, relay, authority, vouched_calls),
         ),
         _added(admin_pb2_grpc.add_TokensServicer_to_server, TokensDoor(tokens)),
         _added(admin_pb2_grpc.add_UsersServicer_to_server, UsersDoor(users)),

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView
 from cluster.rpc import selectors
 from cluster.rpc.convert import job_to_proto
 from cluster.rpc.gate import current_caller
+from cluster.rpc.results import results_to_proto
+from cluster.scheduler.operations.contents import ContentPiece
+from cluster.scheduler.operations.results import ShownResults
 from cluster.scheduler.showing import PIECE_BYTES, PIECE_JOBS
-from cluster.v1 import job_pb2, jobs_pb2
+from cluster.v1 import files_pb2, job_pb2, jobs_pb2
 
 
 def text_of(selector: jobs_pb2.Selector) -> str:
@@ -31,3 +35,13 @@ async def jobs_to_proto(views: Sequence[JobView], detail: Detail) -> list[job_pb
             await asyncio.sleep(0)
             size = 0
     return messages
+
+
+def piece_to_proto(piece: ContentPiece) -> files_pb2.ContentPiece:
+    return files_pb2.ContentPiece(**piece._asdict())
+
+
+def task_results_to_proto(shown: ShownResults) -> jobs_pb2.TaskResults:
+    state: Any = shown.state.value
+    results = results_to_proto(shown.kept)
+    return jobs_pb2.TaskResults(results=results, task_number=shown.task_number, state=state, worker=shown.worker)

@@ -11,11 +11,13 @@ from cluster.pki.authority import Authority
 from cluster.rpc.convert import home_from_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
+from cluster.rpc.results import results_from_proto
 from cluster.rpc.specs import offer_from_proto
 from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.output import OutputOperations
+from cluster.scheduler.operations.results import ResultOperations
 from cluster.scheduler.operations.workers import WorkerOperations
 from cluster.scheduler.output.files import NewOutput
 from cluster.scheduler.output.relay import Relay, pushed
@@ -31,6 +33,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         self,
         workers: WorkerOperations,
         output: OutputOperations,
+        results: ResultOperations,
         sessions: SessionLines,
         relay: Relay,
         authority: Authority,
@@ -38,6 +41,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
     ) -> None:
         self._workers = workers
         self._output = output
+        self._results = results
         self._sessions = sessions
         self._relay = relay
         self._authority = authority
@@ -91,6 +95,23 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
             with await self._output.new(current_caller(), AttemptKey(first.job, first.index, first.attempt)) as output:
                 await take_in(output, everything)
         return scheduler_pb2.PushOutputResponse()
+
+    async def WantedResults(
+        self, request: scheduler_pb2.WantedResultsRequest, context: Context
+    ) -> scheduler_pb2.WantedResultsResponse:
+        key = AttemptKey(request.job, request.index, request.attempt)
+        wanted = await self._results.wanted(current_caller(), key)
+        if wanted is None:
+            return scheduler_pb2.WantedResultsResponse()
+        return scheduler_pb2.WantedResultsResponse(
+            out=wanted.patterns, max_files=wanted.max_files, max_bytes=wanted.max_bytes
+        )
+
+    async def KeepResults(
+        self, request: scheduler_pb2.KeepResultsRequest, context: Context
+    ) -> scheduler_pb2.KeepResultsResponse:
+        refused = await self._results.keep(current_caller(), list(map(results_from_proto, request.results)))
+        return scheduler_pb2.KeepResultsResponse(refused=refused)
 
     async def Vouch(self, request: scheduler_pb2.VouchRequest, context: Context) -> None:
         key = AttemptKey(request.job, request.index, request.attempt)

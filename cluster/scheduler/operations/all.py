@@ -16,6 +16,7 @@ from cluster.scheduler.operations.metrics import MetricsOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations
 from cluster.scheduler.operations.queue import QueueOperations
+from cluster.scheduler.operations.results import ResultOperations
 from cluster.scheduler.operations.tokens import NewToken, TokenOperations
 from cluster.scheduler.operations.users import UserOperations
 from cluster.scheduler.operations.workers import WorkerOperations
@@ -38,6 +39,7 @@ class Operations(NamedTuple):
     metrics: MetricsOperations
     contents: ContentOperations
     history: HistoryOperations
+    results: ResultOperations
 
 
 def operations(
@@ -66,4 +68,5 @@ def operations(
         MetricsOperations(driver),
         kept,
         HistoryOperations(driver),
+        ResultOperations(driver, contents),
     )

@@ -36,7 +36,7 @@ class ContentOperations:
 
     async def missing(self, caller: Caller, digests: Sequence[bytes]) -> list[Missing]:
         """Those of the contents that the caller has to send."""
-        _check_digests(digests)
+        check_digests(digests)
         return await asyncio.to_thread(self._contents.missing, sender_of(caller), digests)
 
     async def put(self, caller: Caller, messages: AsyncIterator[Sequence[ContentPiece]]) -> int:
@@ -61,7 +61,7 @@ class ContentOperations:
     ) -> AsyncGenerator[list[ContentPiece], None]:
         """Contents that a job finds, of which the calling worker holds an attempt now; of the first those from byte
         `offset` on. NotFound for any others."""
-        _check_digests(digests)
+        check_digests(digests)
         if not self._driver.peek(partial(_holds, caller.identity.name, number)):
             raise NotFound(f"job {number}: no attempt of it is yours now")
         job = await JobReader(self._driver, number).read(lambda job: job.record)
@@ -71,7 +71,7 @@ class ContentOperations:
         await asyncio.to_thread(self._use, job.id, None, job.spec)
         if others and not (upload and await self._holds(upload, others)):
             raise NotFound(f"job {number}: not all of these contents are what it finds")
-        messages = _messages(self._contents, digests, offset)
+        messages = messages_of(self._contents, digests, offset)
         while pieces := await asyncio.to_thread(next, messages, None):
             yield pieces
 
@@ -114,7 +114,7 @@ class _Intake:
         for piece in pieces:
             if piece.digest and piece.size <= SMALL:
                 self._expect_none()
-                _check_digests([piece.digest])
+                check_digests([piece.digest])
                 if piece.offset or len(piece.data) != piece.size:
                     raise InvalidInput(f"content {piece.digest.hex()[:16]} is small: it must come as one piece")
                 small.append((piece.digest, piece.data))
@@ -127,7 +127,7 @@ class _Intake:
     def _take_large(self, piece: ContentPiece) -> None:
         if piece.digest:
             self._expect_none()
-            _check_digests([piece.digest])
+            check_digests([piece.digest])
             self._new = self._contents.new(self._sender, piece.digest, piece.size, piece.offset)
             self._left = piece.size - piece.offset
         if self._new is None:
@@ -154,7 +154,7 @@ class _Intake:
             raise InvalidInput(f"a content begins where {self._left} bytes of the last one have not come")
 
 
-def _messages(contents: Contents, digests: Sequence[bytes], offset: int) -> Iterator[list[ContentPiece]]:
+def messages_of(contents: Contents, digests: Sequence[bytes], offset: int) -> Iterator[list[ContentPiece]]:
     """Their pieces, as many as go together. NotFound for one that is not here. Blocks."""
     sizes = contents.sizes(digests)
     some: list[bytes] = []
@@ -200,7 +200,7 @@ def _holds(worker_id: str, number: int, core: SchedulerCore) -> bool:
     return job is not None and any(holder == worker_id and tasks for (holder, _), tasks in job.held.items())
 
 
-def _check_digests(digests: Sequence[bytes]) -> None:
+def check_digests(digests: Sequence[bytes]) -> None:
     if len(digests) > AT_ONCE:
         raise InvalidInput(f"{len(digests)} contents in one call: the most are {AT_ONCE}")
     if wrong := [digest for digest in digests if len(digest) != DIGEST_BYTES]:

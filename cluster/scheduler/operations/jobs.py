@@ -13,6 +13,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
 from cluster.domain.job.keys import id_in_force
+from cluster.domain.job.results import ResultsTotal
 from cluster.domain.job.selectors import refuse_ended
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -57,6 +58,7 @@ class ShownJob(NamedTuple):
     tasks: list[TaskView]
     more: bool  # of the tasks that were asked for
     children: list[int]  # the newest of the jobs that it has submitted
+    results: ResultsTotal | None  # None: it keeps none
 
 
 class CancelledJobs(NamedTuple):
@@ -149,7 +151,10 @@ class JobOperations:
             asked, tasks = len(tasks), await with_attempts(self._driver, number, tasks)
             more = more or len(tasks) < asked
         children = await self._driver.fetch(lambda store: store.children(number, most=MOST_CHILDREN))
-        return ShownJob(job, tasks, more, children)
+        kept = None
+        if job.record.spec.out:
+            kept = await self._driver.fetch(lambda store: store.results_total(number))
+        return ShownJob(job, tasks, more, children, kept)
 
     async def watch(self, caller: Caller, selectors: Sequence[str]) -> AsyncGenerator[Changes, None]:
         """All that are selected, and then each time those that have changed, until all that was selected has ended."""

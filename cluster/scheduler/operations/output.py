@@ -10,7 +10,6 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.selectors import Selection
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import are_runs, select_some
 from cluster.scheduler.driver import Driver
@@ -18,6 +17,7 @@ from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.output.files import NewOutput, OutputFiles
 from cluster.scheduler.output.locating import Piece, Sources, Wish
 from cluster.scheduler.output.reader import ReaderPosition, read_tasks
+from cluster.scheduler.own_attempts import own_among
 
 
 class ReadPosition(NamedTuple):
@@ -92,21 +92,10 @@ class OutputOperations:
 
     async def new(self, caller: Caller, key: AttemptKey) -> NewOutput:
         """A new output of an attempt of the calling worker, to be kept. NotFound unless the attempt is, or was, its."""
-        await self._check_is_its_own(key, caller.identity.name)
+        if not await own_among(self._driver, caller.identity.name, [key]):
+            raise NotFound(f"job {key.job}: {key.in_words} is not known as yours")
         spec = await JobReader(self._driver, key.job).spec()
         return self._files.new(key, spec.max_output)
-
-    async def _check_is_its_own(self, key: AttemptKey, worker_id: str) -> None:
-        def holds(core: SchedulerCore) -> bool:
-            job = core.jobs.get(key.job)
-            held = job.held.get((worker_id, key.attempt)) if job else None
-            return held is not None and key.index in held
-
-        if await self._driver.read(holds):
-            return
-        ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
-        if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
-            raise NotFound(f"job {key.job}: {key.in_words} is not known as yours")
 
 
 def _begin(position: ReadPosition, spec: JobSpec) -> ReaderPosition:

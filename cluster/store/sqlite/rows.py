@@ -19,6 +19,7 @@ from cluster.domain.job.records import (
     TaskEnd,
     TaskSets,
 )
+from cluster.domain.job.results import KeptResults
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.effects import WorkerForgotten
@@ -53,7 +54,7 @@ from cluster.store.packing import (
     unpack_spec,
     unpack_usage,
 )
-from cluster.store.sqlite import event_rows, family_sql, history_sql, members_sql
+from cluster.store.sqlite import event_rows, family_sql, history_sql, members_sql, result_reads
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.schema import Row
 
@@ -175,6 +176,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     OkEnds: _ok_ends,
     TaskEnd: _end,
     SmallOutput: _output,
+    KeptResults: result_reads.to_rows,
     WorkerRecord: _worker,
     WorkerForgotten: _forgotten,
     UserRecord: _user,

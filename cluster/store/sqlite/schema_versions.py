@@ -287,4 +287,12 @@ MIGRATIONS = (
         PRIMARY KEY (kind, day, owner, key)
     ) WITHOUT ROWID;
     """,
+    """
+    -- What attempts have left for keeps: the SHA-256 of its tree in hex (empty: nothing), what that comes to, and what
+    -- is to be said about it, as JSON (empty: nothing).
+    CREATE TABLE results (
+        job INTEGER NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL, tree TEXT NOT NULL,
+        files INTEGER NOT NULL, bytes INTEGER NOT NULL, notes TEXT NOT NULL, PRIMARY KEY (job, task, attempt)
+    ) WITHOUT ROWID;
+    """,
 )

@@ -35,12 +35,13 @@ from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.faults import explain, lacks_room, may_heal
 from cluster.store.sqlite.history_reads import HistoryReads
 from cluster.store.sqlite.migrating import migrate
+from cluster.store.sqlite.result_reads import ResultReads
 
 _BEYOND = 1 << 62  # any job's number
 _BUSY_TIMEOUT = 5.0  # seconds to wait for another process's transaction, such as a backup's
 
 
-class SqliteStore(HistoryReads):
+class SqliteStore(HistoryReads, ResultReads):
     """See `cluster.store.interface.Store`."""
 
     def __init__(self, path: Path, cluster_id: str) -> None:

@@ -31,6 +31,13 @@ PATIENCE = 60.0  # seconds for what is still to be removed when the worker ends
 AT_ONCE = 100  # directories for one `rm`: Linux starts no process with more than 2 MB of arguments, or even fewer
 _FILE = re.compile(r"(\d+)\.(\d+)\.(?:out|err)")
 _DIRECTORY = re.compile(r"(\d+)\.(\d+)")
+_KEPT = ".kept"
+
+
+def kept_name(job: int) -> str:
+    """What the directory is called, beside those of other jobs, in which a job's attempts have theirs if what they
+    leave there is wanted: so an agent that is started anew knows which they are."""
+    return f"{job}{_KEPT}"
 
 
 class Left(NamedTuple):
@@ -38,6 +45,7 @@ class Left(NamedTuple):
 
     files: tuple[AttemptKey, ...] = ()
     work: tuple[AttemptKey, ...] = ()
+    kept: tuple[AttemptKey, ...] = ()  # with directories in which there are results
     jobs: frozenset[int] = frozenset()
 
 
@@ -122,6 +130,15 @@ class Outputs:
         for job, some in _by_job(keys):  # what a job has left there may hang, and is in its own way alone
             self._chores.post(("work", job), partial(_without_fail, partial(self._remove_work, some)))
 
+    def kept_directory(self, key: AttemptKey) -> str:
+        """Where an attempt has run whose results are wanted."""
+        return f"{self._work}/{kept_name(key.job)}/{key.index}.{key.attempt}"
+
+    def remove_kept(self, keys: Iterable[AttemptKey]) -> None:
+        """The directories of these, whose results are where they belong, in the background."""
+        for job, some in _by_job(keys):
+            self._chores.post(("kept", job), partial(_without_fail, partial(self._remove_kept, job, some)))
+
     def remove_job(self, job: int) -> None:
         """The job's directories, if they are empty, in the background."""
         self._chores.post(("files", job), partial(self._remove_job, job))
@@ -129,7 +146,7 @@ class Outputs:
     def look_back(self) -> "Left":
         """What there is of attempts before anything is started. Blocks."""
         files, work = tuple(_found(self._jobs, _FILE)), tuple(_found(self._work, _DIRECTORY))
-        return Left(files, work, frozenset(self._numbers()))
+        return Left(files, work, tuple(_found(self._work, _DIRECTORY, _KEPT)), frozenset(self._numbers()))
 
     def ended_before(self, left: "Left", held: Collection[AttemptKey]) -> list[AttemptKey]:
         """What an earlier agent left of attempts of the cluster that nobody holds: their output files are still to be
@@ -166,17 +183,12 @@ class Outputs:
             self._going.discard(key)
 
     def _remove_work(self, keys: Iterable[AttemptKey]) -> None:
-        full = []
-        for key in keys:
-            path = f"{self._work}/{key.job}/{key.index}.{key.attempt}"
-            try:
-                os.rmdir(path)  # most jobs leave nothing behind
-            except FileNotFoundError:
-                continue
-            except OSError:
-                full.append(path)
-        for first in range(0, len(full), AT_ONCE):
-            _remove_trees(full[first : first + AT_ONCE])
+        _remove_directories(f"{self._work}/{key.job}/{key.index}.{key.attempt}" for key in keys)
+
+    def _remove_kept(self, job: int, keys: Iterable[AttemptKey]) -> None:
+        _remove_directories(map(self.kept_directory, keys))
+        with suppress(OSError):  # not empty: there are others
+            os.rmdir(f"{self._work}/{kept_name(job)}")
 
 
 def _by_job(keys: Iterable[AttemptKey]) -> Iterable[tuple[int, list[AttemptKey]]]:
@@ -193,16 +205,31 @@ def _without_fail(chore: Callable[[], None]) -> None:
         logger.warning("cannot tidy up, so it takes space until the next start: %s", error)
 
 
+def _remove_directories(paths: Iterable[str]) -> None:
+    full = []
+    for path in paths:
+        try:
+            os.rmdir(path)  # most jobs leave nothing behind
+        except FileNotFoundError:
+            continue
+        except OSError:
+            full.append(path)
+    for first in range(0, len(full), AT_ONCE):
+        _remove_trees(full[first : first + AT_ONCE])
+
+
 def _remove_trees(paths: list[str]) -> None:
     # Not shutil: it opens a descriptor for each level, and jobs may nest directories deeper than we may open.
     subprocess.run(["rm", "-rf", "--", *paths], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
-def _found(top: str, pattern: re.Pattern[str]) -> Iterator[AttemptKey]:
-    for job in _entries(top):
-        if not job.isdigit():
+def _found(top: str, pattern: re.Pattern[str], suffix: str = "") -> Iterator[AttemptKey]:
+    """In directories that are called as a job with that suffix."""
+    for directory in _entries(top):
+        job = directory.removesuffix(suffix)
+        if not job.isdigit() or directory != f"{job}{suffix}":
             continue
-        for name in _entries(f"{top}/{job}"):
+        for name in _entries(f"{top}/{directory}"):
             if match := pattern.fullmatch(name):
                 yield AttemptKey(int(job), int(match[1]), int(match[2]))
 
