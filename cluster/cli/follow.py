@@ -179,6 +179,10 @@ class Follower:
         jobs = list(self._latest.values())
         return (exit_code(jobs) if self._is_one else first_failure(jobs)) or (IO_ERROR if self._left_out else 0)
 
+    async def or_left(self, beside: "asyncio.Task[Any]") -> None:
+        """Waits for what goes on beside a job that has ended, or for a signal that says not to."""
+        await asyncio.wait([beside, self._left], return_when=asyncio.FIRST_COMPLETED)
+
     @property
     def _have_ended(self) -> bool:
         return all(job.state.ended for job in self._latest.values())

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,6 +33,8 @@ COMMANDS = {
     "show": ("cluster.cli.jobs:show", "Tell all about a job, and why it waits or failed."),
     "why": ("cluster.cli.why:why", "Tell why a job waits, or what ended it."),
     "logs": ("cluster.cli.jobs:logs", "Print what a job has written."),
+    "files": ("cluster.cli.results:files", "List the files that a job has left for keeps."),
+    "fetch": ("cluster.cli.results:fetch", "Bring the files here that a job has left for keeps."),
     "wait": ("cluster.cli.jobs:wait", "Wait until jobs have ended."),
     "pause": ("cluster.cli.pausing:pause", "Let jobs start nothing more."),
     "resume": ("cluster.cli.pausing:resume", "Let jobs go on that were paused."),
@@ -128,7 +130,8 @@ def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_j
         tasks = tuple(sorted(tasks, key=lambda task: task.index))
     if as_json:
         details = [task_json(task, job.spec, with_attempts=attempts) for task in tasks]
-        print_json({**job_json(job, whole=True), "children": list(job.children), "task_details": details})
+        more_told = {"children": list(job.children), "results": job.results and asdict(job.results)}
+        print_json({**job_json(job, whole=True), **more_told, "task_details": details})
     elif quiet:
         print(job.number)
     else:
@@ -165,6 +168,7 @@ def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
         _cancelled(job),
         ("tasks", _tasks_of(job) if job.is_array else ""),
         *options_shown(replace(job.spec, priority=job.priority)),
+        ("results", _results_of(job)),
         ("changed", ", ".join(sorted(job.changed))),
         ("submitted", iso(job.submitted_at)),
         ("started", iso(job.started_at)),
@@ -181,6 +185,19 @@ def _cancelled(job: Job) -> tuple[str, str]:
     """By whom and why; what waited in vain was cancelled by nobody."""
     words = ": ".join(filter(None, (job.cancelled_by, job.cancel_reason)))
     return ("cancelled by" if job.cancelled_by else "cancelled", words)
+
+
+def _results_of(job: Job) -> str:
+    """Of a job with --out: what it has left, and what of that is still to come."""
+    if job.results is None:
+        return ""
+    from cluster.domain.base.quantities import format_size
+
+    kept = job.results
+    words = f"{kept.files} file{'' if kept.files == 1 else 's'}, {format_size(kept.size)}"
+    if job.is_array:
+        words += f", of {kept.attempts} attempt{'' if kept.attempts == 1 else 's'}"
+    return words + (f"; those of {kept.missing} are still on their workers" if kept.missing else "")
 
 
 def _tasks_of(job: Job) -> str:

@@ -136,9 +136,11 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
 @click.command("run", context_settings=COMMAND_LINE)
 @click.option("--file", metavar="FILE", type=click.Path(), help="Run all jobs of a job file (-: stdin).")
 @job_options
+@click.option("--to", metavar="DIR", type=click.Path(), help="Bring what --out keeps into DIR (default: here).")
+@click.option("--flat", is_flag=True, help="Of an array bring all into DIR itself, not each task's into DIR/NUMBER.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
-def run(ctx: click.Context, /, file: str | None, quiet: bool, **options: Any) -> int:
+def run(ctx: click.Context, /, file: str | None, to: str | None, flat: bool, quiet: bool, **options: Any) -> int:
     """Run a command on the cluster as if it ran here.
 
     Its output comes here as it is written, its exit code becomes ours (of an array: the highest). Its stdin is empty.
@@ -164,18 +166,22 @@ def run(ctx: click.Context, /, file: str | None, quiet: bool, **options: Any) ->
         remark(f"{none}, so nothing was run")
         return 0
 
+    if not spec.out and (to is not None or flat):
+        raise InvalidInput(f"{'--flat' if to is None else '--to'} needs --out: say which files are to come here")
     if spec.every:
         raise InvalidInput("--every makes a job that never ends: hand it in with `cluster job submit`")
 
     async def work() -> int:
         from cluster.cli.follow import Follower, hand_in
+        from cluster.cli.follow_results import follow_and_fetch
 
         async with client(ctx, start=True, head_start=head_start) as cluster:
             job = await hand_in(cluster, spec, head_start)
             if job is None:
                 return INTERRUPTED
             remark_on_job(job, spec, cluster.endpoint)
-            return await Follower(cluster, [job], quiet, head_start).follow()
+            follower = Follower(cluster, [job], quiet, head_start)
+            return await (follow_and_fetch(follower, cluster, job, to or ".", flat) if spec.out else follower.follow())
 
     return asyncio.run(work())
 

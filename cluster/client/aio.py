@@ -20,6 +20,7 @@ from cluster.client.ordering import OrderVerbs
 from cluster.client.own_zone import refuse_unknown_zone
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
+from cluster.client.result_verbs import ResultVerbs
 from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
 from cluster.client.types import (
     ClusterEvent,
@@ -50,7 +51,7 @@ PATIENCE = 30.0
 STOPPING = 5.0
 
 
-class AsyncClient(OrderVerbs):
+class AsyncClient(OrderVerbs, ResultVerbs):
     """Submits jobs, shows and changes them. Use it as a context manager, or close it; the first call connects.
 
     Selectors name jobs and tasks as on the command line: 5, "5.1-10", "5:failed", "last", a job's name. Durations and
@@ -119,7 +120,7 @@ class AsyncClient(OrderVerbs):
     def from_here(self, spec: JobSpec) -> JobSpec:
         """The spec with its times resolved in this machine's zone and, for an embedded cluster, with the caller's
         directory."""
-        if self.endpoint.is_embedded and not spec.sandbox and not spec.cwd.startswith("/"):
+        if self.endpoint.is_embedded and not (spec.sandbox or spec.out) and not spec.cwd.startswith("/"):
             spec = replace(spec, cwd=from_here(spec.cwd))
         refuse_unknown_zone(spec)
         return resolved(spec, time.time(), None)

@@ -5,9 +5,10 @@ Implementations raise ClusterErrors, make one call each, and never try again: th
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cluster.client.position import Position
+from cluster.client.results import TaskResults
 from cluster.client.types import (
     ClusterEvent,
     Job,
@@ -22,10 +23,14 @@ from cluster.client.types import (
     User,
     Worker,
 )
+from cluster.domain.files.tree import Entry
 from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
+
+if TYPE_CHECKING:
+    from cluster.v1.files_pb2 import ContentPiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,19 @@ class Backend(Protocol):
     ) -> AsyncGenerator[Output, None]:
         """Yields output of one or more tasks. Calls `connected` once there is a connection: output may come much
         later."""
+
+    def results(
+        self, selectors: Sequence[str], patience: float, *, follow: bool
+    ) -> AsyncGenerator[Sequence[TaskResults], None]:
+        """Yields what tasks have left for keeps, some at a time."""
+
+    def read_results(
+        self, results: TaskResults, digests: Sequence[bytes], offset: int, patience: float
+    ) -> "AsyncGenerator[Sequence[ContentPiece], None]":
+        """Yields pieces of these contents of the results, in order; of the first from that byte on."""
+
+    async def entries(self, results: TaskResults, patience: float) -> tuple[Entry, ...]:
+        """What the results are."""
 
     async def cancel(
         self, selectors: Sequence[str], grace: float | None, reason: str, keep_children: bool

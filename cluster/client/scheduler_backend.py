@@ -20,6 +20,7 @@ from cluster.client.messages import (
     user_of,
     worker_of,
 )
+from cluster.client.result_calls import ResultCalls
 from cluster.client.types import (
     ClusterEvent,
     Job,
@@ -40,11 +41,12 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
+from cluster.rpc.results import results_total_from_proto
 from cluster.rpc.specs import changes_to_proto
 from cluster.v1 import jobs_pb2
 
 
-class JobsServiceBackend:
+class JobsServiceBackend(ResultCalls):
     """The verbs as calls of the Jobs service, which a `stub` makes: gRPC's, or one like it. Subclasses say how it is
     reached."""
 
@@ -88,7 +90,9 @@ class JobsServiceBackend:
                 answer = await self._jobs.Get(request)
                 tasks += map(task_of, answer.tasks)
                 if not answer.more or len(tasks) >= max_tasks or not answer.tasks:
-                    return replace(job_of(answer.job), children=tuple(answer.children)), tuple(tasks)
+                    kept = results_total_from_proto(answer.results) if answer.HasField("results") else None
+                    job = replace(job_of(answer.job), children=tuple(answer.children), results=kept)
+                    return job, tuple(tasks)
 
     async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         request = jobs_pb2.WaitRequest(selectors=selectors_of(selectors))

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
+from cluster.client.fetching import FetchedTask
+from cluster.client.results import TaskResults
 from cluster.client.types import (
     ClusterEvent,
     Job,
@@ -24,6 +26,7 @@ from cluster.client.types import (
     Worker,
 )
 from cluster.domain.base.errors import ClusterError
+from cluster.domain.files.tree import Entry
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 
@@ -93,6 +96,20 @@ class Client:
         """Yields output from byte 0, or the last `tail` lines of each stream; with `follow` until the tasks have
         ended."""
         return self._each(lambda: self._inner.logs(selector, follow=follow, stdout=stdout, stderr=stderr, tail=tail))
+
+    def results(self, *selectors: str | int, follow: bool = False) -> Iterator[TaskResults]:
+        """Yields what the selected tasks have left for keeps. See AsyncClient.results."""
+        return self._each(lambda: self._inner.results(*selectors, follow=follow))
+
+    def entries(self, results: TaskResults) -> tuple[Entry, ...]:
+        """The files, directories and links of one task's results, in order of their paths."""
+        return self._do(self._inner.entries(results))
+
+    def fetch(
+        self, *selectors: str | int, to: str | os.PathLike[str] = ".", flat: bool = False, follow: bool = False
+    ) -> Iterator[FetchedTask]:
+        """Fetches results into a directory; yields each task when its files are there. See AsyncClient.fetch."""
+        return self._each(lambda: self._inner.fetch(*selectors, to=to, flat=flat, follow=follow))
 
     def cancel(
         self, *selectors: str | int, grace: float | None = None, reason: str = "", keep_children: bool = False

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cluster.client.job_fields import Counts
 from cluster.domain.job.pause import Pause, frozen_tasks
 from cluster.domain.job.raised_exception import RaisedException
+from cluster.domain.job.results import ResultsTotal
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
@@ -41,6 +42,7 @@ class Job:
     rerun_of: int = 0  # the number of the job that it repeats; 0: none
     callers: tuple[str, ...] = ()  # the attempts by which it was called, as in 5.17#1; the last has submitted it
     children: tuple[int, ...] = ()  # only from `get`: the jobs that it has submitted itself, the newest hundred
+    results: ResultsTotal | None = None  # only from `get`, of a job with `out`: what its attempts have left for keeps
     no_worker_ever: bool = False  # however long it waits: none has what it needs, whether it takes work or not
     explanation: Explanation = NOT_EXPLAINED  # from `get`, where it waits for a worker
     part: str = ""  # from `wait` and `watch`: the tasks that were selected, which state to exit code are of; empty: all

@@ -12,6 +12,7 @@ import grpc.aio
 from cluster.client.backend import WantedOutput
 from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
+from cluster.client.results import TaskResults
 from cluster.client.types import (
     ClusterEvent,
     Job,
@@ -27,6 +28,7 @@ from cluster.client.types import (
     Worker,
 )
 from cluster.domain.base.errors import InvalidInput, NotReached, Untrusted
+from cluster.domain.files.tree import Entry
 from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -37,6 +39,7 @@ from cluster.domain.trust.tokens import split_address
 from cluster.rpc.channel import CONNECT_TIMEOUT, dial
 from cluster.rpc.errors import calling
 from cluster.v1 import worker_pb2, worker_pb2_grpc
+from cluster.v1.files_pb2 import ContentPiece
 
 
 class WorkerBackend:
@@ -207,6 +210,26 @@ class WorkerBackend:
     async def close(self) -> None:
         if self._channel is not None:
             await self._channel.close()
+
+    async def results(
+        self, selectors: Sequence[str], patience: float, *, follow: bool
+    ) -> AsyncGenerator[Sequence[TaskResults], None]:
+        self._refuse_results()
+        yield
+
+    async def read_results(
+        self, results: TaskResults, digests: Sequence[bytes], offset: int, patience: float
+    ) -> AsyncGenerator[Sequence[ContentPiece], None]:
+        self._refuse_results()
+        yield
+
+    async def entries(self, results: TaskResults, patience: float) -> tuple[Entry, ...]:
+        self._refuse_results()
+
+    def _refuse_results(self) -> NoReturn:
+        raise InvalidInput(
+            f"{self.address} is a single worker, whose jobs leave no results: only a scheduler keeps any"
+        )
 
     def _refuse(self) -> NoReturn:
         raise InvalidInput(f"{self.address} is a single worker, which knows of no others: ask the scheduler")

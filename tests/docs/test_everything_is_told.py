@@ -21,6 +21,7 @@ SUBJECTS = (
     "http",
     "execute",
     "files",
+    "results",
     "operations",
     "security",
     "reliability",

@@ -19,8 +19,7 @@ PATTERNS = Names("pattern", "out/*,log.txt")
 
 OUT: tuple[str, ...] = option(
     PATTERNS,
-    "When an attempt ends, however, keep the files of its directory that match, as in out/* or **/*.png or out: "
-    "`cluster job fetch` brings them.",
+    "When an attempt ends, however, keep the files of its directory that match, as in out/* or **/*.png (job fetch).",
     default=(),
     check=wrong_patterns,
     **_OF_SCHEDULER,

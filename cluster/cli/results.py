@@ -1,0 +1,163 @@
+"""`cluster job files` and `cluster job fetch`: what jobs have left for keeps (--out)."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import click
+
+from cluster.cli.options import as_json, connection, quiet
+from cluster.cli.tab_completion import jobs_here
+from cluster.client.fetching import FetchedTask
+from cluster.client.results import TaskResults
+from cluster.domain.base.printable import printable
+from cluster.domain.base.quantities import format_size
+from cluster.domain.files.tree import Entry, EntryKind, shown
+from cluster.domain.job.results import ResultsState
+
+MISSING = 1  # exit code where results are not here yet
+_KINDS = {EntryKind.FILE: "file", EntryKind.DIRECTORY: "directory", EntryKind.LINK: "link"}
+
+
+def remarks_on(results: TaskResults) -> Iterator[str]:
+    """What is to be said about the results of a task, a line each."""
+    if results.state is ResultsState.COMING:
+        yield f"results of {results.name} are still coming from worker {results.worker}"
+    elif results.state is ResultsState.AWAY:
+        yield (
+            f"results of {results.name} are on worker {results.worker}, which is not connected: they come when it is "
+            "back; fetch them then"
+        )
+    for note in results.notes:
+        yield f"{results.name}: {note}"
+
+
+def tell_remarks(results: TaskResults) -> None:
+    for line in remarks_on(results):
+        print(f"cluster: {printable(line)}", file=sys.stderr)
+
+
+def fetched_in_words(fetched: list[FetchedTask]) -> str:
+    """What `fetch` has done."""
+    files = sum(each.files for each in fetched)
+    places = sorted({str(each.directory) for each in fetched if each.files})
+    where = places[0] if len(places) == 1 else f"{len(places)} directories"
+    if not files:
+        return "there are no files to fetch"
+    came = sum(each.came for each in fetched)
+    size = f", of which {format_size(came)} came" if came else ", all of which were there already"
+    return f"{files} file{'' if files == 1 else 's'} in {where}{size}"
+
+
+@click.command("files")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
+@as_json
+@quiet
+@connection
+@click.pass_context
+def files(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    """List the files that jobs or tasks have left for keeps (--out), with sizes and SHA-256.
+
+    Of each task its last attempt, or the one that is selected, as in 5.17#1.
+    """
+    from cluster.cli.connection import client
+    from cluster.cli.render import print_json
+    from cluster.cli.table import print_table
+
+    async def work() -> list[tuple[TaskResults, tuple[Entry, ...]]]:
+        async with client(ctx) as cluster, aclosing(cluster.results(*selectors)) as several:
+            return [(results, await cluster.entries(results)) async for results in several]
+
+    found = asyncio.run(work())
+    if as_json:
+        print_json([_told(results, entries) for results, entries in found])
+    elif quiet:
+        for _, entries in found:
+            print("".join(f"{shown(entry.path)}\n" for entry in entries), end="")
+    else:
+        rows = [_row(results, entry) for results, entries in found for entry in entries]
+        if rows:
+            print_table(("TASK", "SIZE", "SHA-256", "PATH"), rows)
+        for results, _ in found:
+            tell_remarks(results)
+    return _missing(results for results, _ in found)
+
+
+def _row(results: TaskResults, entry: Entry) -> tuple[str, str, str, str]:
+    name = shown(entry.path)
+    if entry.kind is EntryKind.DIRECTORY:
+        return results.name, "-", "-", f"{name}/"
+    if entry.kind is EntryKind.LINK:
+        return results.name, "-", "-", f"{name} -> {shown(entry.target)}"
+    return results.name, format_size(entry.size), entry.digest.hex(), name
+
+
+def _told(results: TaskResults, entries: tuple[Entry, ...]) -> dict[str, Any]:
+    return {
+        "job": results.job,
+        "task": results.task_number,
+        "attempt": results.attempt,
+        "state": results.state.name.lower(),
+        "worker": results.worker or None,
+        "notes": list(results.notes),
+        "files": [entry_told(entry) for entry in entries],
+    }
+
+
+def entry_told(entry: Entry) -> dict[str, Any]:
+    """For JSON. Bytes of a path that are no UTF-8 stand as lone surrogates."""
+    is_file = entry.kind is EntryKind.FILE
+    return {
+        "path": os.fsdecode(entry.path),
+        "kind": _KINDS[entry.kind],
+        "size": entry.size if is_file else None,
+        "sha256": entry.digest.hex() if is_file else None,
+        "mode": f"{entry.mode:03o}" if entry.kind is not EntryKind.LINK else None,
+        "target": os.fsdecode(entry.target) if entry.kind is EntryKind.LINK else None,
+    }
+
+
+@click.command("fetch")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
+@click.option("--to", metavar="DIR", default=".", show_default=True, type=click.Path(), help="Where they are to be.")
+@click.option("--flat", is_flag=True, help="All in DIR itself, and not a directory for each task of an array.")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def fetch(ctx: click.Context, selectors: tuple[str, ...], to: str, flat: bool, as_json: bool, quiet: bool) -> int:
+    """Bring the files here that jobs or tasks have left for keeps (--out): of an array each task's into DIR/NUMBER.
+
+    What is still coming is waited for. A file appears whole or not at all; what is there already is not fetched again,
+    and a fetch that was broken off goes on where it was. Of each task its last attempt is taken, or the one that is
+    selected, as in 5.17#1.
+    """
+    from cluster.cli.connection import client
+    from cluster.cli.render import print_json
+
+    async def work() -> list[FetchedTask]:
+        async with client(ctx) as cluster, aclosing(cluster.fetch(*selectors, to=to, flat=flat)) as several:
+            return [fetched async for fetched in several]
+
+    fetched = asyncio.run(work())
+    if as_json:
+        print_json([_fetched_told(each) for each in fetched])
+    elif not quiet:
+        print(fetched_in_words(fetched))
+    for each in fetched:
+        tell_remarks(each.results)
+    return _missing(each.results for each in fetched)
+
+
+def _fetched_told(fetched: FetchedTask) -> dict[str, Any]:
+    told = _told(fetched.results, ())
+    return {**told, "files": fetched.files, "directory": str(fetched.directory), "bytes_fetched": fetched.came}
+
+
+def _missing(several: Iterable[TaskResults]) -> int:
+    """The exit code."""
+    away = (ResultsState.COMING, ResultsState.AWAY)
+    return MISSING if any(results.state in away for results in several) else 0
