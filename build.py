@@ -34,7 +34,7 @@ def main() -> None:
     try:
         match options.task:
             case "file":
-                print(make_file(options.platform, options.output))
+                print(make_file(options.platform, options.output, fast=options.fast))
             case "test" if options.sim is not None:
                 sys.exit(checks.simulate(options.sim))
             case "test":
@@ -49,12 +49,13 @@ def main() -> None:
         sys.exit(f"build: failed with code {failure.returncode}: {' '.join(map(str, failure.cmd))}")
 
 
-def make_file(wanted_platform: str | None = None, output: Path | None = None) -> Path:
-    """Makes the one file for that platform (this machine, when None) and returns where it is."""
+def make_file(wanted_platform: str | None = None, output: Path | None = None, *, fast: bool = False) -> Path:
+    """Makes the one file for that platform (this machine, when None) and returns where it is. `fast`: a larger one."""
     machine = _machine(wanted_platform or platform.machine())
     name = "cluster" if machine == platform.machine() else f"cluster-{machine}"
     output = (output or REPOSITORY / "dist" / name).absolute()
     pack: list[str | Path] = [environment("build"), "-m", "tools.pack", "--machine", machine, "--output", output]
+    pack += ["--fast"] if fast else []
     subprocess.run(pack, check=True, cwd=REPOSITORY, env=clean_environ())
     return output
 
@@ -75,6 +76,7 @@ def _command_line() -> tuple[argparse.Namespace, list[str]]:
     parser.set_defaults(task="file")
     parser.add_argument("--platform", metavar="NAME", help="the platform to make the file for")
     parser.add_argument("--output", metavar="PATH", type=Path, help="where the file goes instead of dist/")
+    parser.add_argument("--fast", action="store_true", help="compress less: a larger file, in a third of the time")
     tasks = parser.add_subparsers(dest="task", metavar="TASK")
     test = tasks.add_parser("test", help="check everything", add_help=False)
     test.add_argument("--quick", action="store_true", help="leave out the slow tests")
