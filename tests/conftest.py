@@ -1,5 +1,6 @@
 """Loaded before every test module: `cluster` must be imported before gRPC is, and linters sort it behind."""
 
+import gc
 import logging
 import os
 import re
@@ -20,6 +21,16 @@ from cluster.cli.embedded import DEFAULT_JOIN_PORT, DEFAULT_PORT
 # hypothesis fails an example that took more than 200 ms.
 settings.register_profile("ours", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
+
+
+# Until all tests are found nothing is garbage, and to look for some took a sixth of the time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """The tests stay, too: whatever a test makes, nobody looks through the thousands of others for garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -98,7 +98,13 @@ class Import:
         return self.name.partition(".")[0]
 
 
-def imports() -> Iterator[Import]:
+@cache
+def imports() -> tuple[Import, ...]:
+    """All of ours. Read by the first test that asks: each process that finds the tests imports this file."""
+    return tuple(_read_imports())
+
+
+def _read_imports() -> Iterator[Import]:
     for path in sorted((REPOSITORY / "cluster").rglob("*.py")):
         file = path.relative_to(REPOSITORY)
         for node in ast.walk(ast.parse(path.read_text(), path)):
@@ -118,9 +124,6 @@ def _names(node: ast.AST, file: Path) -> list[str]:
     return []
 
 
-IMPORTS = tuple(imports())
-
-
 def refuse(broken: list[Import], reason: str) -> None:
     """Fails the test with the reason and the broken lines, if there are any."""
     lines = [f"{found.file}:{found.line} imports {found.name}" for found in broken]
@@ -135,7 +138,7 @@ def test_every_package_has_a_floor() -> None:
 
 def test_imports_point_down() -> None:
     refuse(
-        [found for found in IMPORTS if found.package and FLOOR_OF.get(found.of, -1) > FLOOR_OF[found.package]],
+        [found for found in imports() if found.package and FLOOR_OF.get(found.of, -1) > FLOOR_OF[found.package]],
         "imports point down: what is below must be understood, tested and changed without what stands on it",
     )
 
@@ -144,7 +147,7 @@ def test_packages_on_one_floor_do_not_know_each_other() -> None:
     refuse(
         [
             found
-            for found in IMPORTS
+            for found in imports()
             if found.package
             and found.of in FLOOR_OF
             and found.of != found.package
@@ -156,7 +159,7 @@ def test_packages_on_one_floor_do_not_know_each_other() -> None:
 
 def test_a_face_knows_the_cluster_as_any_client_does() -> None:
     refuse(
-        [found for found in IMPORTS if found.package == "gateway" and found.of in ("scheduler", "worker")],
+        [found for found in imports() if found.package == "gateway" and found.of in ("scheduler", "worker")],
         "what is open to browsers must be able to do no more than any client",
     )
 
@@ -165,7 +168,7 @@ def test_imports_in_the_domain_point_down() -> None:
     def floors(found: Import) -> tuple[int, int]:
         return DOMAIN_FLOOR_OF[found.file.parts[2]], DOMAIN_FLOOR_OF[found.name.split(".")[2]]
 
-    inside = [found for found in IMPORTS if found.package == found.of == "domain"]
+    inside = [found for found in imports() if found.package == found.of == "domain"]
     same = [found for found in inside if found.file.parts[2] == found.name.split(".")[2]]
     refuse(
         [found for found in inside if found not in same and floors(found)[0] <= floors(found)[1]],
@@ -181,7 +184,7 @@ def test_every_part_of_the_domain_has_a_floor() -> None:
 
 def test_the_domain_imports_only_itself_and_inert_parts_of_the_standard_library() -> None:
     refuse(
-        [found for found in IMPORTS if found.package == "domain" and found.of != "domain" and found.top not in INERT],
+        [found for found in imports() if found.package == "domain" and found.of != "domain" and found.top not in INERT],
         "the domain is pure: time, chance and ids come in with events, so that a seed repeats a run exactly",
     )
 
@@ -196,7 +199,7 @@ def test_the_launcher_needs_only_the_domain_and_the_standard_library() -> None:
     refuse(
         [
             found
-            for found in IMPORTS
+            for found in imports()
             if found.package == "launcher"
             and found.of not in ("domain", "launcher")
             and found.top not in sys.stdlib_module_names
@@ -223,7 +226,7 @@ def test_the_launcher_needs_only_the_domain_and_the_standard_library() -> None:
     ],
 )
 def test_a_library_is_used_only_where_it_belongs(library: str, allowed: set[str], reason: str) -> None:
-    refuse([found for found in IMPORTS if found.top == library and found.package not in allowed], reason)
+    refuse([found for found in imports() if found.top == library and found.package not in allowed], reason)
 
 
 def test_the_launcher_never_loads_grpc() -> None:
