@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cluster.cli.daemons import DaemonCommand, say_ready
+from cluster.cli.daemons import DaemonCommand, loading, say_ready
 from cluster.cli.http_door import full_listen, http_debug, http_hosts, http_plain
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.secret_hiding import handed_over, start_again_without
@@ -52,7 +52,8 @@ def gateway(**options: Any) -> int:
             print(f"cluster: others may read the join token in our command line: {error.strerror}", file=sys.stderr)
     if options["join_fd"] is not None:
         options["join"] = handed_over(options["join_fd"])
-    from cluster.gateway.process import GatewayOptions, ReadyGateway, serve  # starlette and uvicorn: 100 ms
+    with loading():
+        from cluster.gateway.process import GatewayOptions, ReadyGateway, serve  # starlette and uvicorn: 100 ms
 
     root = state_root()
 

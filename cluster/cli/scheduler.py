@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster.cli.daemons import DaemonCommand, say_ready
+from cluster.cli.daemons import DaemonCommand, loading, say_ready
 from cluster.cli.http_door import full_listen, http_doors
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
@@ -80,8 +80,9 @@ def scheduler(
       cluster scheduler --listen 10.0.0.1:50000 --advertise head.example
       cluster scheduler --http :5000
     """
-    from cluster.rpc.gateway_keeper import HttpOptions
-    from cluster.scheduler.process import SchedulerOptions, serve
+    with loading():
+        from cluster.rpc.gateway_keeper import HttpOptions
+        from cluster.scheduler.process import SchedulerOptions, serve
 
     def ready(status: "ReadyScheduler") -> None:
         if ready_fd is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cluster.cli.daemons import DaemonCommand, say_ready
+from cluster.cli.daemons import DaemonCommand, loading, say_ready
 from cluster.cli.http_door import full_listen, http_door
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, DURATION, SIZE, connection, silent, yes
@@ -126,7 +126,8 @@ def _serve(options: dict[str, Any]) -> int:
             print(f"cluster: jobs may read the join token in our command line: {error.strerror}", file=sys.stderr)
     if options["join_fd"] is not None:
         options["join"] = handed_over(options["join_fd"])
-    from cluster.worker.process import ReadyWorker, WorkerOptions, serve
+    with loading():
+        from cluster.worker.process import ReadyWorker, WorkerOptions, serve
 
     root = state_root()
 
