@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from cluster.client.calls_for_others import Method
@@ -98,6 +98,8 @@ class App:
             response = await self._response(request)
             status = response.status_code
             count_request(request.method, scope.get("route", ""), status, time.monotonic() - began)
+            if request.method == "HEAD":
+                response = await _head_of(response)
             await response(scope, receive, _in_pieces(_with_headers(send)))
         except ClusterError as error:  # in the middle of an answer, which is left without its end
             broke = f", broken off: {error}"
@@ -261,6 +263,15 @@ def _next(route: Route, request: Request, document: Mapping[str, Any]) -> str:
         return ""
     others = [(name, value) for name, value in request.query_params.multi_items() if name != place]
     return f'<{request.url.path}?{urlencode([*others, (place, document["next"])])}>; rel="next"'
+
+
+async def _head_of(response: Response) -> Response:
+    """The same without its body, which may be one that has no end."""
+    if isinstance(response, StreamingResponse):
+        await event_streams.leave(response)
+    head = Response(status_code=response.status_code)
+    head.raw_headers = response.raw_headers
+    return head
 
 
 def _with_headers(send: Send) -> Send:

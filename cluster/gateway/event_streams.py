@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -81,6 +81,15 @@ async def _begun(messages: AsyncGenerator[Any, None]) -> "asyncio.Task[Any]":
         await messages.aclose()
         raise
     return first
+
+
+async def leave(response: StreamingResponse) -> None:
+    """Ends what it would stream, of which nobody wants anything."""
+    content = cast(AsyncGenerator[bytes, None], response.body_iterator)
+    beginning = asyncio.ensure_future(anext(content))  # what has never begun would tidy nothing up
+    await asyncio.sleep(0)
+    await _ended(beginning)
+    await content.aclose()
 
 
 async def _ended(task: "asyncio.Task[Any]") -> None:

@@ -15,6 +15,7 @@ from tests.integration.test_gateway_process import ANYWHERE, bearer, closed, get
 HOST = "Host: 127.0.0.1\r\n"
 ALIVE = f"GET /healthz HTTP/1.1\r\n{HOST}\r\n"
 LAST = f"GET /healthz HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n"
+CHUNKED = "Transfer-Encoding: chunked\r\n"
 LONG, MORE = 40 * 1024, "X:y\r\n"
 
 # What is sent, and the statuses of all answers until the connection is closed. Each ends with a request that would be
@@ -23,12 +24,22 @@ SENT: dict[str, tuple[str, list[int]]] = {
     "one after the other": (ALIVE + LAST, [200, 200]),
     "many at once": (99 * ALIVE + LAST, 100 * [200]),
     "of HTTP/1.0, which ends": (f"GET /healthz HTTP/1.0\r\n{HOST}\r\n{LAST}", [200]),
+    "of HTTP/1.0, which ends also where it asks to go on": (
+        f"GET /healthz HTTP/1.0\r\n{HOST}Connection: keep-alive\r\n\r\n{LAST}",
+        [200],
+    ),
     "of HTTP/0.9": (f"GET /healthz\r\n\r\n{LAST}", [400]),
     "of HTTP/2.0": (f"GET /healthz HTTP/2.0\r\n{HOST}\r\n{LAST}", [400]),
     "of HTTP/2": (f"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{LAST}", [400]),
     "of HTTP/1.2": (f"GET /healthz HTTP/1.2\r\n{HOST}\r\n{LAST}", [400]),
     "no method": (f"BREW /healthz HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
     "a proxy's target": (f"GET http://127.0.0.1/healthz HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
+    "a proxy's target of another": (f"GET https://127.0.0.2/healthz HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
+    "a target that names a host": (f"GET 127.0.0.1:80 HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
+    "all of the server": (f"OPTIONS * HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
+    "a target without its slash": (f"GET healthz HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
+    "a target that is not ASCII": (f"GET /h\xe9althz HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
+    "a NUL in the target": (f"GET /healthz\0 HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
     "a tunnel": (f"CONNECT 127.0.0.1:22 HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
     "a fragment": (f"GET /healthz#x HTTP/1.1\r\n{HOST}\r\n{LAST}", [400]),
     "an upgrade, which there is none of": (
@@ -65,6 +76,46 @@ SENT: dict[str, tuple[str, list[int]]] = {
     "chunks by another name": (
         f"POST /healthz HTTP/1.1\r\n{HOST}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{LAST}",
         [400],
+    ),
+    "chunks by a name with a tab": (
+        f"POST /healthz HTTP/1.1\r\n{HOST}Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n{LAST}",
+        [400],
+    ),
+    "chunks, with a space before the colon": (
+        f"POST /healthz HTTP/1.1\r\n{HOST}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n{LAST}",
+        [400],
+    ),
+    "chunks twice": (
+        f"POST /healthz HTTP/1.1\r\n{HOST}{CHUNKED}{CHUNKED}\r\n0\r\n\r\n{LAST}",
+        [400],
+    ),
+    "chunks, and not, on two lines": (
+        f"POST /healthz HTTP/1.1\r\n{HOST}{CHUNKED}Transfer-Encoding: identity\r\n\r\n0\r\n\r\n{LAST}",
+        [400],
+    ),
+    "a chunk of more than there is": (
+        f"POST /healthz HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{LAST}",
+        [400],
+    ),
+    "a chunk less than none": (
+        f"POST /healthz HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n-1\r\n{LAST}",
+        [400],
+    ),
+    "a chunk that ends in a line feed alone": (
+        f"POST /healthz HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n0\n\n{LAST}",
+        [400],
+    ),
+    "chunks of HTTP/1.0, after which nothing counts": (
+        f"POST /healthz HTTP/1.0\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{LAST}",
+        [405],
+    ),
+    "chunks, and what comes behind them": (
+        f"POST /healthz HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n0\r\nX: y\r\n\r\n{LAST}",
+        [405, 200],
+    ),
+    "a body that nobody wants": (
+        f"GET /healthz HTTP/1.1\r\n{HOST}Content-Length: {len(ALIVE)}\r\n\r\n{ALIVE}{LAST}",
+        [200, 200],
     ),
     "no number of a chunk": (
         f"POST /healthz HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n{LAST}",
