@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.command import Command
+from tests.acceptance.composed import Composed, composed_in
 from tools.environments import REPOSITORY, locked
 
 SOURCES = ("build.py", "cluster", "tools", "requirements")
@@ -30,6 +31,14 @@ def _newest() -> float:
     # Python, in another process, may be about to rename what it compiles.
     sources = [file for file in files if "__pycache__" not in file.parts and file.is_file()]
     return max(file.stat().st_mtime for file in sources)
+
+
+@pytest.fixture(scope="session")
+def composed(cluster_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    """compose.yaml in containers, the same for all tests of a process."""
+    assert cluster_file == REPOSITORY / "dist" / "cluster"
+    with composed_in(tmp_path_factory.mktemp("containers")) as composed:
+        yield composed
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.acceptance.command import Done
 from tests.patience import PATIENCE
 
 # What podman runs containers with, and docker-compose's files; and what makes a network of their own.
@@ -23,7 +24,7 @@ TOOLS = {
 NETWORKS = {"/usr/lib/podman/netavark": "netavark", "/usr/lib/podman/aardvark-dns": "aardvark-dns"}
 
 # Of this machine's programs those that an image needs in which the one file runs.
-PROGRAMS = ("dash", "env", "true", "echo", "cat", "mv", "rm", "mkdir", "sleep", "test", "prlimit")
+PROGRAMS = ("bash", "dash", "env", "true", "echo", "cat", "mv", "rm", "mkdir", "sleep", "test", "wc", "ls", "prlimit")
 # What Python's packages ask for by name, beside what its own modules are linked with.
 LIBRARIES = (
     "libstdc++.so.6",
@@ -79,12 +80,16 @@ class Containers:
             "BUILDAH_ISOLATION": "chroot",
         }
 
+    def run(self, *line: str, cwd: Path | None = None) -> Done:
+        """How it ends."""
+        done = subprocess.run([*self._around, *line], cwd=cwd, env=self._env, capture_output=True, timeout=PATIENCE)
+        return Done(done.returncode, done.stdout, done.stderr.decode())
+
     def ok(self, *line: str, cwd: Path | None = None) -> str:
         """What it writes to stdout. It must succeed."""
-        argv = [*self._around, *line]
-        done = subprocess.run(argv, cwd=cwd, env=self._env, capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == 0, f"{' '.join(line)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        done = self.run(*line, cwd=cwd)
+        assert done.code == 0, f"{' '.join(line)}\n{done.text}\n{done.err}"
+        return done.text
 
 
 @contextmanager

@@ -1,113 +1,115 @@
 """The founding documents' calls, as their curl commands: a job scheduler, jobs for one worker, a job processor."""
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 
-from tests.acceptance.command import Command, Done
-from tests.acceptance.daemons import Daemons, free_port
-from tests.acceptance.door import Door
+from tests.acceptance.command import Command
+from tests.acceptance.containers import missing
+from tests.acceptance.founding_places import (
+    SCRIPT_AT,
+    Curl,
+    OfFile,
+    Place,
+    alone_in_a_container,
+    alone_on_this_machine,
+    in_containers,
+    on_this_machine,
+)
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = 'for n in 1 2 3; do echo "$n"; done\n'
 TIMESTAMP = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
+IN_CONTAINERS = [pytest.mark.extra_compose, pytest.mark.skipif(bool(missing()), reason=missing())]
+ELSEWHERE = [
+    pytest.param("file", marks=pytest.mark.extra_compose),
+    pytest.param("compose", marks=IN_CONTAINERS),
+]
 
 
-class Curl:
-    """Curl, which shows a token to one door. `typed` is as in the documents, with the door's URL for http://HOST."""
-
-    def __init__(self, door: Door, token: str, url: str) -> None:
-        self._door, self._token, self._url = door, token, url
-
-    def __call__(self, typed: str) -> Done:
-        words = [word.replace("http://HOST", self._url) for word in shlex.split(typed)]
-        assert words.pop(0) == "curl"
-        return self._door.curl("-H", f"Authorization: Bearer {self._token}", *words)
-
-    def status(self, typed: str) -> int:
-        """Of the answer, whose problem is one where it has one."""
-        done = self(f"{typed} -w '\\n%{{http_code}}'")
-        body, _, code = done.text.rpartition("\n")
-        assert int(code) < 400 or '"type": "/v1/docs#' in body, done
-        return int(code)
+def command_for(request: pytest.FixtureRequest, home: Path) -> Command:
+    """This program, or the one file."""
+    return OfFile(home, request.getfixturevalue("cluster_file")) if request.param == "file" else Command(home)
 
 
-@pytest.fixture  # for each test: in the documents' dialogues jobs are numbered from 1
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    home = tmp_path_factory.mktemp("home")
-    (home / "scripts" / "worker" / "scripts").mkdir(parents=True)
-    (home / "scripts" / "worker" / "scripts" / "count.sh").write_text(SCRIPT)
-    (home / "bin").mkdir()
-    # The documents' jobs fetch a page of the world outside. Ours waits until it may go on.
-    os.mkfifo(home / "go")
-    (home / "bin" / "curl").write_text(f'#!/bin/sh\nread line < {home / "go"}\necho "<html>$1</html>"\n')
-    (home / "bin" / "curl").chmod(0o755)
-    with Daemons(Command(home)) as daemons:
-        door = Door(daemons)
-        door.start()
-        daemons.around["node-01"] = ["env", f"PATH={home / 'bin'}:{os.environ['PATH']}"]
-        daemons.start_worker("node-01", "--scripts", str(home / "scripts"), "--cpus", "2")
-        yield door
+@pytest.fixture(params=["program", *ELSEWHERE])  # for each test: in the documents' dialogues jobs are numbered from 1
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "compose":
+        with in_containers(request.getfixturevalue("composed")) as place:
+            yield place
+    else:
+        with on_this_machine(command_for(request, tmp_path)) as place:
+            yield place
 
 
 @pytest.fixture
-def curl(door: Door) -> Curl:
-    return Curl(door, door.token, door.url)
+def curl(place: Place) -> Curl:
+    return place.curl
 
 
-def let_go(door: Door) -> None:
-    """A job that fetches a page goes on."""
-    (door.command.home / "go").write_text("\n")
+@pytest.fixture(params=["program", *ELSEWHERE])
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Curl]:
+    """A worker that stands alone."""
+    if request.param == "compose":
+        with alone_in_a_container(request.getfixturevalue("composed"), tmp_path) as curl:
+            yield curl
+    else:
+        with alone_on_this_machine(command_for(request, tmp_path)) as curl:
+            yield curl
 
 
 def test_the_sample_dialogue_of_the_job_scheduler_line_by_line(
-    door: Door, curl: Curl
+    place: Place, curl: Curl
 ) -> None:  # S3.6, S3.7, S3.8, S3.10
-    def status() -> dict[str, str]:
-        found: dict[str, str] = curl("curl http://HOST/scheduler/jobs/2/status").json
+    def status(job: str) -> dict[str, str]:
+        found: dict[str, str] = curl(f"curl http://HOST/scheduler/jobs/{job}/status").json
         assert re.fullmatch(TIMESTAMP, found.pop("created-at"))
         return found
+
+    def node_of(job: str) -> str:
+        """Where it runs, once that is known."""
+        while not (node := curl(f"curl http://HOST/scheduler/jobs/{job}/status").json["node"]):
+            pass
+        return str(node)
 
     # "First, a user requests a new job be placed", in the document's two forms. The first lacks braces there, too.
     request = """'{"commands": [ "command": [ "curl", "https://www.google.com/" ] ] }'"""
     assert list(curl(f"curl http://HOST/scheduler/jobs/new -d {request}").json) == ["request_id"]
-    let_go(door)
-    curl("curl http://HOST/v1/jobs/1/wait")
+    first = curl("curl http://HOST/scheduler/jobs?limit=1").text.strip()
+    place.let_go(node_of(first))
+    curl(f"curl http://HOST/v1/jobs/{first}/wait")
     answer = curl("""curl -i http://HOST/scheduler/jobs/new -d 'command=curl "https://www.google.com/"'""").text
     assert re.search(r'\r\n\r\n{"request_id": "[0-9a-f-]{36}"}$', answer)
     # "Returned data: '/scheduler/jobs/2'"
-    assert "\r\nlocation: /scheduler/jobs/2\r\n" in answer
-    (node,) = curl("curl http://HOST/scheduler/nodes/available").json["nodes"]
-    assert {name: node[name] for name in ("name", "ipv4", "hostname")} == {
-        "name": "node-01",
-        "ipv4": ["127.0.0.1"],
-        "hostname": "node-01",
-    }
-    assert re.fullmatch(r"https://127\.0\.0\.1:\d+", node["uri"])
+    second = str(int(first) + 1)
+    assert f"\r\nlocation: /scheduler/jobs/{second}\r\n" in answer
+    nodes = {node["name"]: node for node in curl("curl http://HOST/scheduler/nodes/available").json["nodes"]}
+    assert tuple(sorted(nodes)) == place.nodes
+    for name, node in nodes.items():
+        assert (node["hostname"], len(node["ipv4"])) == (name, 1)
+        assert re.fullmatch(rf"https://{re.escape(node['ipv4'][0])}:\d+", node["uri"])
     # "In the background, the scheduler polls all running jobs for updates"
-    assert curl("curl http://HOST/scheduler/jobs?state=running").text == "2\n"
-    assert status() == {"state": "running", "status": "unknown", "node": "node-01"}
-    updated = curl("curl -X POST http://HOST/scheduler/jobs/2/update").json
-    assert (updated["state"], updated["node"]) == ("running", "node-01")
-    (placed,) = curl("curl http://HOST/scheduler/jobs/2/placements").json["placements"]
-    assert (placed["reference"], placed["succeeded"]) == (f"{node['id']}/2.0#1", None)
+    assert curl("curl http://HOST/scheduler/jobs?state=running").text == f"{second}\n"
+    where = node_of(second)
+    assert status(second) == {"state": "running", "status": "unknown", "node": where}
+    updated = curl(f"curl -X POST http://HOST/scheduler/jobs/{second}/update").json
+    assert (updated["state"], updated["node"]) == ("running", where)
+    (placed,) = curl(f"curl http://HOST/scheduler/jobs/{second}/placements").json["placements"]
+    assert (placed["reference"], placed["succeeded"]) == (f"{nodes[where]['id']}/{second}.0#1", None)
     # "The user requests the status of jobs"
-    let_go(door)
-    curl("curl http://HOST/v1/jobs/2/wait")
-    assert curl("curl http://HOST/scheduler/jobs").text == "2\n1\n"
-    assert status() == {"state": "stopped", "status": "good", "node": "node-01"}
-    assert curl("curl http://HOST/v1/jobs/2/logs").text == "<html>https://www.google.com/</html>\n"
+    place.let_go(where)
+    curl(f"curl http://HOST/v1/jobs/{second}/wait")
+    assert curl("curl http://HOST/scheduler/jobs?limit=2").text == f"{second}\n{first}\n"
+    assert status(second) == {"state": "stopped", "status": "good", "node": where}
+    assert curl(f"curl http://HOST/v1/jobs/{second}/logs").text == "<html>https://www.google.com/</html>\n"
 
 
-def test_what_runs_too_long_is_killed_and_so_is_what_somebody_wants_killed(
-    door: Door, curl: Curl
-) -> None:  # S3.10, S3.12
+def test_what_runs_too_long_is_killed_and_so_is_what_somebody_wants_killed(curl: Curl) -> None:  # S3.10, S3.12
     curl("curl http://HOST/scheduler/jobs/new -d 'command=sleep 1000&timeout=0.2&request_id=slow'")
     (ended,) = curl("curl http://HOST/v1/jobs/last/wait").json["jobs"]
     assert ended["reason"] == "timeout:run"
@@ -120,9 +122,9 @@ def test_what_runs_too_long_is_killed_and_so_is_what_somebody_wants_killed(
     assert str(ended["number"]) in curl("curl http://HOST/scheduler/jobs?state=dead").text.split()
 
 
-def test_a_script_of_one_worker_is_started_read_asked_about_and_stopped(door: Door, curl: Curl) -> None:  # S2.12
-    (worker,) = curl("curl http://HOST/v1/workers").json["workers"]
-    request = f'{{"worker_id": "{worker["id"]}", "path": "worker/scripts/count.sh", "command": "bash"}}'
+def test_a_script_of_one_worker_is_started_read_asked_about_and_stopped(place: Place, curl: Curl) -> None:  # S2.12
+    ids = {worker["name"]: worker["id"] for worker in curl("curl http://HOST/v1/workers").json["workers"]}
+    request = f'{{"worker_id": "{ids[place.nodes[-1]]}", "path": "{SCRIPT_AT}", "command": "bash"}}'
     started = curl(f"curl http://HOST/start -d '{request}' -w ' %{{http_code}}'").text
     job = started.split('"')[3]
     assert started == f'{{"job_id": "{job}"}} 201'
@@ -140,24 +142,6 @@ def test_a_script_of_one_worker_is_started_read_asked_about_and_stopped(door: Do
     said = curl(f"""curl http://HOST/query -d '{{"job_id": "{long}"}}'""").json
     assert (said["done"], said["error"]) == (True, True)
     assert said["error_text"].startswith("cancelled")
-
-
-@pytest.fixture
-def alone(door: Door) -> Iterator[Curl]:
-    """A worker that stands alone, with an HTTP door of its own."""
-    command = Command(door.command.home / "alone")
-    command.home.mkdir()
-    port = free_port()
-    with Daemons(command) as daemons:
-        daemons.start_worker("lone", "--standalone", "--http", f"127.0.0.1:{port}")
-        ca = command.ok(
-            "ca", "show", "--direct", "127.0.0.1:1", "--credentials", str(command.home / "lone" / "admin.pem")
-        )
-        its = Door(daemons)
-        its.port, its.ca = port, command.home / "ca.pem"
-        its.ca.write_bytes(ca.out)
-        its.wait_until_it_answers()
-        yield Curl(its, (command.home / "lone" / "http-token").read_text().strip(), its.url)
 
 
 def wait(alone: Curl, job: str) -> Any:
@@ -245,12 +229,35 @@ def test_what_a_worker_alone_cannot_do_it_says(alone: Curl) -> None:
     assert {typed: alone.status(typed) for typed in wrong} == wrong
 
 
-def test_who_shows_neither_token_nor_certificate_of_a_worker_alone_is_refused(alone: Curl, door: Door) -> None:
-    its, home = alone._door, alone._door.command.home
-    url = f"{alone._url}/processor/jobs/status"
-    assert its.curl(url).json["status"] == 401
-    foreign = its.curl("-H", f"Authorization: Bearer {door.token}", url).json
-    assert (foreign["status"], "of this worker" in foreign["detail"]) == (401, True)
-    its.command.ok("ca", "show", "--direct", "127.0.0.1:1", "--credentials", str(home / "lone" / "admin.pem"))
-    shown = its.curl("--cert", str(home / "lone" / "admin.pem"), url)
-    assert "jobs" in shown.json, shown
+def test_who_shows_neither_token_nor_certificate_of_a_worker_alone_is_refused(tmp_path: Path) -> None:
+    other, own = tmp_path / "other", tmp_path / "own"
+    for home in (other, own):
+        home.mkdir()
+    with on_this_machine(Command(other)) as cluster, alone_on_this_machine(Command(own)) as alone:
+        url = f"{alone.url}/processor/jobs/status"
+        assert alone.run(url).json["status"] == 401
+        foreign = alone.run("-H", f"Authorization: Bearer {cluster.curl.token}", url).json
+        assert (foreign["status"], "of this worker" in foreign["detail"]) == (401, True)
+        shown = alone.run("--cert", str(own / "lone" / "admin.pem"), url)
+        assert "jobs" in shown.json, shown
+
+
+# On this program tests/acceptance/test_execute.py says more.
+@pytest.mark.parametrize("place", ELSEWHERE, indirect=True)
+def test_code_comes_as_its_document_quotes_it_and_a_page_runs_it(curl: Curl) -> None:  # S4.9, S4.10, S4.11
+    code = "print(1+1, '%41', 'a+b')"
+    for quoted in (quote_plus(code), quote_plus(quote_plus(code))):
+        assert curl(f"curl 'http://HOST/execute?code={quoted}'").text == "2 %41 a+b\n"
+        assert curl(f"curl http://HOST/execute -d 'code={quoted}'").text == "2 %41 a+b\n"
+    assert (
+        curl(f"""curl http://HOST/execute -H 'Content-Type: text/plain' -d {shlex.quote(code)}""").text == "2 %41 a+b\n"
+    )
+    failed = curl(f"curl 'http://HOST/execute?code={quote_plus('def f(): raise KeyError(7)')}%0Af()'").json
+    assert (failed["status"], failed["exception"]["type"], failed["exception"]["line"]) == (422, "KeyError", 1)
+    late = curl(f"curl 'http://HOST/execute?timeout=0.3s&code={quote_plus('while True: pass')}'").json
+    assert (late["status"], late["reason"]) == (504, "timeout:run")
+    page = curl("curl http://HOST/").text
+    assert "<textarea" in page
+    assert curl.run(f"{curl.url}/execute?code=print(1)").json["status"] == 401
+    name_and_token = curl.url.replace("://", f"://x:{curl.token}@")  # a client that knows only a URL
+    assert curl.run(f"{name_and_token}/execute?code=print(1)").text == "1\n"
