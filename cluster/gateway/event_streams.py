@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -20,6 +20,12 @@ from cluster.v1 import jobs_pb2
 EVENT_STREAM = "text/event-stream"
 FIRST = 1.0  # seconds that the first message has to come, or to fail, before the answer begins all the same
 PULSE = 15.0  # seconds of silence after which a comment says that somebody is there, to proxies too
+EVENT: Mapping[str, Any] = {  # the schema of each
+    "type": "object",
+    "description": "Each of the Server-Sent Events. `data` is JSON.",
+    "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
+    "additionalProperties": False,
+}
 MOST_COLLECTED = 1000  # entries of one document
 
 Write = Callable[[Any], bytes]

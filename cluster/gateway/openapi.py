@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 import cluster
 from cluster.gateway.binding import MOST_KEY
-from cluster.gateway.event_streams import EVENT_STREAM
+from cluster.gateway.event_streams import EVENT, EVENT_STREAM
 from cluster.gateway.handled_routes import HandledRoute
 from cluster.gateway.json_messages import LONG, RANGES, is_map, value_of_map
 from cluster.gateway.problems import KINDS, MEDIA_TYPE
@@ -143,7 +143,7 @@ def _query(field: FieldDescriptor) -> Schema:
 def _answer(route: Route, schemas: "_Schemas") -> Schema:
     """The response of a request that went well."""
     response: Descriptor = route.method.response.DESCRIPTOR
-    events = _content(EVENT_STREAM, {"type": "string", "description": "Server-Sent Events."})
+    events = _content(EVENT_STREAM, dict(EVENT))
     match route.form:
         case Form.OUTPUT:
             written = {"type": "string", "description": "What was written, as it is."}

@@ -132,6 +132,6 @@ ROUTES = (
     HandledRoute(
         *("GET", "/stream", ("Jobs.ReadOutput",), "What a job writes, as it comes.", stream),
         query={"job_id": "The id that /start has answered."},
-        answers={event_streams.EVENT_STREAM: {"type": "string", "description": "Server-Sent Events."}},
+        answers={event_streams.EVENT_STREAM: event_streams.EVENT},
     ),
 )
