@@ -48,7 +48,9 @@ class Binder:
             if not body and route.body == WHOLE:
                 return route.method.request()
             if media_type(request) != "application/json":
-                raise Problem(WRONG_TYPE, "the body must be application/json, and Content-Type must say so")
+                raise Problem(
+                    WRONG_TYPE, "the body must be application/json, and Content-Type must say so (curl --json does)"
+                )
             if len(body) <= QUICK:
                 return _parsed(route, body, descriptor)
             return await asyncio.to_thread(_parsed, route, body, descriptor)

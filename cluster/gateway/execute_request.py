@@ -46,7 +46,7 @@ async def read_request(exchange: Exchange) -> CodeRequest:
     if request.method == "POST":
         sources += await _in_body(exchange)
     if len(sources) != 1 or not sources[0].strip():
-        none = "there is none: give Python source, quoted by quote_plus"
+        none = "there is none: give Python source as a field of a form, quoted by quote_plus, or as text/plain"
         raise invalid([WrongPlace("it comes more than once" if len(sources) > 1 else none, parameter="code")])
     return CodeRequest(_checked(sources[0]), _timeout(exchange.parameter("timeout")))
 

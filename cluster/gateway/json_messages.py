@@ -19,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from cluster.gateway.problems import MALFORMED, Problem, WrongPlace, invalid
 
+MOST_NAMED = 6  # members that an error names
 MOST_ERRORS = 20  # that one answer tells
 DEEPEST = 20  # levels; no message of ours has as many
 _AS_SAID = {"cluster.v1.JobSpec"}  # of these only what was said is written
@@ -175,7 +176,7 @@ def _message(descriptor: Descriptor) -> Decode:
         for name, item in value.items():
             place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
             if name not in decoders:
-                wrong.append(WrongPlace(f"there is no such member{_nearly(name, decoders)}", place))
+                wrong.append(WrongPlace(f"there is no such member; {_nearly(name, decoders)}", place))
             elif len(wrong) < MOST_ERRORS:
                 found[name] = decoders[name](item, place, wrong)
         return None if wrong else make(**found)
@@ -186,8 +187,9 @@ def _message(descriptor: Descriptor) -> Decode:
 def _nearly(name: str, known: Mapping[str, Any]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name[:60], known, 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    if near := get_close_matches(name[:60], known, 1):
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(known)}" if len(known) <= MOST_NAMED else "/v1/docs tells which there are"
 
 
 def _decoder(field: FieldDescriptor) -> Decode:
@@ -200,10 +202,17 @@ def _decoder(field: FieldDescriptor) -> Decode:
 
     def several(value: Any, pointer: str, wrong: list[WrongPlace]) -> Any:
         if not isinstance(value, list):
-            return _refuse(wrong, pointer, value, "a list")
+            return _refuse(wrong, pointer, value, f"a list{_of_objects(field)}")
         return [one(item, f"{pointer}/{place}", wrong) for place, item in enumerate(value) if len(wrong) < MOST_ERRORS]
 
     return several
+
+
+def _of_objects(field: FieldDescriptor) -> str:
+    """What is in a list of these, where they have a few members."""
+    if field.message_type is None or len(field.message_type.fields) > MOST_NAMED:
+        return ""
+    return f" of objects with {', '.join(each.name for each in field.message_type.fields)}"
 
 
 def _map(one: Decode) -> Decode:
@@ -296,9 +305,9 @@ def _bytes(value: Any, pointer: str, wrong: list[WrongPlace]) -> Any:
 
 
 def _refuse(wrong: list[WrongPlace], pointer: str, value: Any, expected: str) -> None:
-    shown = json.dumps(value)[:60] if isinstance(value, str | int | float | bool | None) else f"a {_kind(value)}"
+    shown = json.dumps(value)[:60] if isinstance(value, str | int | float | bool | None) else _kind(value)
     wrong.append(WrongPlace(f"{shown} is not {expected}", pointer))
 
 
 def _kind(value: Any) -> str:
-    return "list" if isinstance(value, list) else "object"
+    return "a list" if isinstance(value, list) else "an object"

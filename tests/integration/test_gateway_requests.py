@@ -41,6 +41,15 @@ def test_a_malformed_body_is_told_with_its_place(tmp_path: Path) -> None:
         places = {each["pointer"]: each["detail"] for each in said["errors"]}
         assert set(places) == {"/argv/1", "/env/0/nam", "/hold", "/argvs", "/lines", "/millicpus"}
         assert places["/argvs"] == "there is no such member; did you mean 'argv'?"
+        odd = {"env": {"A": "1"}, "array": "0-3", "zz": 1}
+        said = problem(await gateway.ask("POST", "/v1/jobs", odd), 400, "invalid")["errors"]
+        assert {error["pointer"]: error["detail"] for error in said} == {
+            "/env": "an object is not a list of objects with name, value",
+            "/array": '"0-3" is not a list of objects with first, last, step',
+            "/zz": "there is no such member; /v1/docs tells which there are",
+        }
+        said = problem(await gateway.ask("POST", "/v1/jobs", {"env": [{"key": "A"}]}), 400, "invalid")["errors"]
+        assert said[0]["detail"] == "there is no such member; there are name, value"
         problem(await submit([]), 400, "invalid")
         problem(await submit({"argv": [], "cpus": 1}), 400, "invalid")
         assert "command" in problem(await submit({}), 400, "invalid")["detail"]  # the scheduler's own words
