@@ -30,6 +30,8 @@ COMMANDS = {
     "submit": ("cluster.cli.submit:submit", "Hand in a job and return."),
     "run": ("cluster.cli.submit:run", "Submit, follow the output, return the exit code."),
     "list": ("cluster.cli.jobs:list_jobs", "List jobs, newest first."),
+    "history": ("cluster.cli.history:history", "List jobs that have ended, the last one first."),
+    "stats": ("cluster.cli.history:stats", "Tell what a job takes, and what to ask for."),
     "show": ("cluster.cli.jobs:show", "Tell all about a job, and why it waits or failed."),
     "why": ("cluster.cli.why:why", "Tell why a job waits, or what ended it."),
     "logs": ("cluster.cli.jobs:logs", "Print what a job has written."),
@@ -147,6 +149,7 @@ def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
     from cluster.cli.render import because, command_of, iso, options_shown, state_of, took, why_of
     from cluster.cli.table import print_facts
     from cluster.cli.task_tables import print_attempts, print_tasks
+    from cluster.cli.usage import used_facts
 
     now = time.time()
     lines = [task.line for task in tasks]
@@ -174,6 +177,7 @@ def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
         ("started", iso(job.started_at)),
         ("ended", iso(job.ended_at)),
         ("took", took(job.started_at, job.ended_at, now) if job.started_at else ""),
+        *used_facts(job),
     ]
     print_facts(*facts)
     if tasks:

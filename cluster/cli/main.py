@@ -28,6 +28,7 @@ COMMANDS = {
     "job": ("cluster.cli.jobs:job", "Submit jobs, look at them, wait for them, cancel them."),
     "worker": ("cluster.cli.workers:worker", "Make this machine a worker, or list the workers."),
     "queue": ("cluster.cli.queue:queue", "Let nothing more start, of all jobs, and let them go on."),
+    "usage": ("cluster.cli.usage:usage", "Tell what was used, by users, jobs' names or workers."),
     "events": ("cluster.cli.events:events", "Tell what happens to jobs and workers."),
     "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),
     "gateway": ("cluster.cli.gateway:gateway", "Run the HTTP door of a cluster."),
@@ -48,7 +49,7 @@ COMMANDS = {
 # Words that are no commands here, though people type them, and the commands that they mean.
 _OF_JOBS = (
     *("submit", "list", "show", "why", "logs", "wait", "cancel", "pause", "resume"),
-    *("set", "retry", "rerun", "tree", "state"),
+    *("set", "retry", "rerun", "tree", "state", "history", "stats"),
 )
 MEANT = {verb: f"job {verb}" for verb in _OF_JOBS} | {
     **dict.fromkeys(("ps", "ls", "jobs"), "job list"),

@@ -1,5 +1,6 @@
 """Options that several commands share, and the types of their values."""
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -7,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.past_times import past_time
 from cluster.domain.base.quantities import parse_count, parse_cpus, parse_duration, parse_size
 from cluster.domain.job.expressions import WrongExpression
 from cluster.domain.job.options import given
@@ -84,6 +86,7 @@ COUNT = Parsed("number", parse_count)
 DURATION = Parsed("duration", parse_duration)
 CPUS = Parsed("cpus", parse_cpus)
 SIZE = Parsed("size", parse_size)
+PAST = Parsed("time", lambda text: past_time(text, time.time(), None))
 
 
 _SCHEDULER = ("--scheduler", "HOST:PORT", "The scheduler to talk to (CLUSTER_SCHEDULER; default: this machine's).")

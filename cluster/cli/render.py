@@ -198,6 +198,7 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "rerun_of": job.rerun_of or None,
         "changed": list(job.changed),
         "callers": list(job.callers),
+        "used": job.used._asdict() if job.used.attempts else None,  # by attempts that have ended
     }
 
 

@@ -18,6 +18,7 @@ from cluster.client.handy_specs import from_here, spec_of
 from cluster.client.job_fields import new_job_id
 from cluster.client.ordering import OrderVerbs
 from cluster.client.own_zone import refuse_unknown_zone
+from cluster.client.past import PastVerbs
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.result_verbs import ResultVerbs
@@ -51,7 +52,7 @@ PATIENCE = 30.0
 STOPPING = 5.0
 
 
-class AsyncClient(OrderVerbs, ResultVerbs):
+class AsyncClient(OrderVerbs, PastVerbs, ResultVerbs):
     """Submits jobs, shows and changes them. Use it as a context manager, or close it; the first call connects.
 
     Selectors name jobs and tasks as on the command line: 5, "5.1-10", "5:failed", "last", a job's name. Durations and

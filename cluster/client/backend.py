@@ -11,7 +11,9 @@ from cluster.client.position import Position
 from cluster.client.results import TaskResults
 from cluster.client.types import (
     ClusterEvent,
+    HistoryPage,
     Job,
+    JobStats,
     JobTree,
     Me,
     Output,
@@ -20,6 +22,7 @@ from cluster.client.types import (
     RevocationResult,
     Task,
     Token,
+    UsageReport,
     User,
     Worker,
 )
@@ -45,6 +48,19 @@ class WantedOutput:
     position: Position | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WantedHistory:
+    """Which of the jobs that have ended; see AsyncClient.history."""
+
+    states: Sequence[TaskState] = ()
+    since: float = 0.0
+    until: float = 0.0
+    user: str = ""
+    name: str = ""
+    limit: int = 0
+    page: str = ""
+
+
 class Backend(Protocol):
     """Makes the calls. Selectors are texts as people type them; see AsyncClient for what each verb does."""
 
@@ -58,6 +74,15 @@ class Backend(Protocol):
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
         """The jobs, newest first. Empty selectors or states: all; limit 0: none."""
+
+    async def history(self, wanted: WantedHistory) -> HistoryPage:
+        """A page of the jobs that have ended, the one that ended last first."""
+
+    async def stats(self, selector: str) -> JobStats:
+        """What the last attempts of a job, or of the newest jobs of a name, took."""
+
+    async def usage(self, by: str, since: float, limit: int) -> UsageReport:
+        """What was used from that day on, by `user`, `name` or `worker`."""
 
     async def get(
         self, selector: str, max_tasks: int, states: Sequence[TaskState], attempts: bool = False

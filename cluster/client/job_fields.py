@@ -4,7 +4,7 @@ fast to load that."""
 import os
 import time
 from collections import namedtuple
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.pause import Pause
@@ -33,6 +33,26 @@ class Counts(_Fields):  # type: ignore[misc]
         return count
 
 
+class Used(NamedTuple):
+    """What attempts have taken that have ended, summed up. Durations are seconds."""
+
+    tasks: int = 0  # of which the first attempt has ended
+    attempts: int = 0
+    failed: int = 0  # attempts that neither succeeded nor were cancelled
+    run_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    wait_seconds: float = 0.0  # until first attempts started, from when their tasks might have
+    peak_memory_bytes: int = 0  # the highest of any
+    output_bytes: int = 0
+
+
+NOTHING_USED = Used()
+
+
+def used_of(message: Any) -> Used:
+    return Used(*(getattr(message, name) for name in Used._fields))
+
+
 def job_fields(message: Any) -> dict[str, Any]:
     """Those of client.types.Job that are numbers and texts, and its counts."""
     names = (
@@ -57,6 +77,7 @@ def job_fields(message: Any) -> dict[str, Any]:
     because = tuple(message.pending_because)
     made = {"pending_because": because, "counts": counts, "pause": pause, "priority": priority, "callers": callers}
     made["changed"] = tuple(message.changed)
+    made["used"] = used_of(message.used) if message.HasField("used") else NOTHING_USED
     return fields | made
 
 

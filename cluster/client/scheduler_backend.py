@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from cluster.client.backend import WantedOutput
+from cluster.client.backend import WantedHistory, WantedOutput
 from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import (
     job_of,
@@ -20,10 +20,13 @@ from cluster.client.messages import (
     user_of,
     worker_of,
 )
+from cluster.client.past import stats_of, usage_of
 from cluster.client.result_calls import ResultCalls
 from cluster.client.types import (
     ClusterEvent,
+    HistoryPage,
     Job,
+    JobStats,
     JobTree,
     Me,
     Output,
@@ -32,6 +35,7 @@ from cluster.client.types import (
     RevocationResult,
     Task,
     Token,
+    UsageReport,
     User,
     Worker,
 )
@@ -77,6 +81,29 @@ class JobsServiceBackend(ResultCalls):
                 if not answer.next or (limit and len(jobs) >= limit):
                     return tuple(jobs)
                 request.below = answer.next
+
+    async def history(self, wanted: WantedHistory) -> HistoryPage:
+        request = jobs_pb2.HistoryRequest(
+            states=_numbers(wanted.states),
+            since=wanted.since,
+            until=wanted.until,
+            user=wanted.user,
+            name=wanted.name,
+            limit=wanted.limit,
+            after=wanted.page,
+        )
+        with self._calling():
+            answer = await self._jobs.History(request)
+        return HistoryPage(tuple(map(job_of, answer.jobs)), answer.next)
+
+    async def stats(self, selector: str) -> JobStats:
+        with self._calling():
+            return stats_of(await self._jobs.Stats(jobs_pb2.StatsRequest(selector=selectors_of([selector])[0])))
+
+    async def usage(self, by: str, since: float, limit: int) -> UsageReport:
+        kind: Any = f"USAGE_KIND_{by.upper()}"
+        with self._calling():
+            return usage_of(await self._jobs.Usage(jobs_pb2.UsageRequest(by=kind, since=since, limit=limit)))
 
     async def get(
         self, selector: str, max_tasks: int, states: Sequence[TaskState], attempts: bool = False

@@ -13,7 +13,9 @@ from cluster.client.fetching import FetchedTask
 from cluster.client.results import TaskResults
 from cluster.client.types import (
     ClusterEvent,
+    HistoryPage,
     Job,
+    JobStats,
     JobTree,
     Me,
     Output,
@@ -22,6 +24,7 @@ from cluster.client.types import (
     RevocationResult,
     Task,
     Token,
+    UsageReport,
     User,
     Worker,
 )
@@ -75,6 +78,18 @@ class Client:
     ) -> tuple[Job, tuple[Task, ...]]:
         """One job and its selected tasks. See AsyncClient.get."""
         return self._do(self._inner.get(selector, max_tasks=max_tasks, states=states, attempts=attempts))
+
+    def history(self, **wanted: Any) -> HistoryPage:
+        """Jobs that have ended, the one that ended last first. See AsyncClient.history."""
+        return self._do(self._inner.history(**wanted))
+
+    def stats(self, selector: str | int) -> JobStats:
+        """What the last attempts of a job, or of a name's jobs, took. See AsyncClient.stats."""
+        return self._do(self._inner.stats(selector))
+
+    def usage(self, *, by: str = "user", since: float = 0.0, limit: int = 100) -> UsageReport:
+        """What was used, by user, name or worker. See AsyncClient.usage."""
+        return self._do(self._inner.usage(by=by, since=since, limit=limit))
 
     def watch(self, *selectors: str | int) -> Iterator[tuple[Job, ...]]:
         """Yields the jobs at once and after each change, until all have ended."""

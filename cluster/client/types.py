@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cluster.client.job_fields import Counts
+from cluster.client.job_fields import NOTHING_USED, Counts, Used
 from cluster.domain.job.pause import Pause, frozen_tasks
 from cluster.domain.job.raised_exception import RaisedException
 from cluster.domain.job.results import ResultsTotal
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spread import Spread
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
 from cluster.domain.scheduler.worker_record import Drain, WorkerState
@@ -52,6 +53,7 @@ class Job:
     reserved_from: float = 0.0  # when there will be room, about; 0: nobody knows
     waits_for: str = ""  # what keeps it from going on, in a few words; empty: nothing, or nobody knows
     next_try_at: float = 0.0  # when a task of it that did not succeed is tried again; 0: none is
+    used: Used = NOTHING_USED  # by its attempts that have ended
 
     @property
     def parent(self) -> int:
@@ -66,6 +68,54 @@ class Job:
     @property
     def is_array(self) -> bool:
         return self.spec.is_array or self.counts.total > 1
+
+
+class HistoryPage(NamedTuple):
+    """Jobs that have ended, the one that ended last first."""
+
+    jobs: tuple[Job, ...]
+    next: str  # `page` of the call that goes on after these; empty: there are no more
+
+
+@dataclass(frozen=True, slots=True)
+class JobStats:
+    """What the last attempts of a job, or of the newest jobs of a name, took."""
+
+    first_job: int  # the number of the oldest job that was looked at
+    last_job: int  # of the newest one
+    jobs: int  # how many that were
+    more: bool  # there are older jobs or earlier attempts, which were not looked at
+    attempts: int
+    failed: int  # attempts that neither succeeded nor were cancelled
+    failures: tuple[tuple[str, int], ...]  # the reasons, the most frequent first, and how often
+    since: float  # when the first and the last of them ended
+    until: float
+    run_seconds: Spread  # of those that succeeded (where none did, of all that ran), as are the others
+    cpus: Spread  # CPU time by run time, of those that ran for 0.1 s or more
+    peak_memory_bytes: Spread
+    asked_millicpus: int  # what the newest of the jobs asks for
+    asked_memory: int
+    proposed_millicpus: int  # what the next one should ask for, and why; 0: nothing can be said
+    cpus_because: str
+    proposed_memory: int
+    memory_because: str
+
+
+class UsageRow(NamedTuple):
+    """What was used by one user, name of jobs or worker."""
+
+    key: str  # the user's id, the name of jobs (empty: those without) or the worker's id
+    worker: str  # the name of a worker that is on the list
+    used: Used
+
+
+class UsageReport(NamedTuple):
+    """What was used from a day on, those with most CPU time first."""
+
+    rows: tuple[UsageRow, ...]
+    total: Used  # also of those that are not among the rows
+    more: int  # so many are not
+    since: float  # the beginning of the first day, in UTC; 0: from the first
 
 
 class JobTree(NamedTuple):

@@ -9,13 +9,15 @@ from typing import Any, NoReturn
 
 import grpc.aio
 
-from cluster.client.backend import WantedOutput
+from cluster.client.backend import WantedHistory, WantedOutput
 from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
 from cluster.client.results import TaskResults
 from cluster.client.types import (
     ClusterEvent,
+    HistoryPage,
     Job,
+    JobStats,
     JobTree,
     Me,
     Output,
@@ -24,6 +26,7 @@ from cluster.client.types import (
     RevocationResult,
     Task,
     Token,
+    UsageReport,
     User,
     Worker,
 )
@@ -152,6 +155,15 @@ class WorkerBackend:
     async def rerun(self, selector: str, job_id: str) -> Job:
         self._refuse_to_try_again()
 
+    async def history(self, wanted: WantedHistory) -> HistoryPage:
+        self._refuse_to_sum_up()
+
+    async def stats(self, selector: str) -> JobStats:
+        self._refuse_to_sum_up()
+
+    async def usage(self, by: str, since: float, limit: int) -> UsageReport:
+        self._refuse_to_sum_up()
+
     async def queue(self) -> QueueStatus:
         self._refuse_to_order()
 
@@ -236,6 +248,12 @@ class WorkerBackend:
 
     def _refuse_to_try_again(self) -> NoReturn:
         raise InvalidInput("a worker's own job is tried once: only a scheduler tries again; submit it anew")
+
+    def _refuse_to_sum_up(self) -> NoReturn:
+        raise InvalidInput(
+            f"{self.address} is a single worker, which keeps no sums of the past: only a scheduler does; its jobs are "
+            "listed by `cluster job list`"
+        )
 
     def _refuse_to_order(self) -> NoReturn:
         raise InvalidInput(f"{self.address} is a single worker, whose jobs start at once: only a scheduler has a queue")

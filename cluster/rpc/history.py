@@ -1,6 +1,6 @@
 """What was used, and how numbers lie, as messages."""
 
-from cluster.domain.job.statistics import Spread
+from cluster.domain.job.spread import Spread
 from cluster.domain.job.usage import MICRO, Usage
 from cluster.v1 import job_pb2, jobs_pb2
 

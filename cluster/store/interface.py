@@ -12,7 +12,7 @@ from cluster.domain.job.history import HistoryPlace, HistoryWanted
 from cluster.domain.job.records import JobProgress, JobRecord, LastEnd, SmallOutput, TaskEnd
 from cluster.domain.job.results import EndedAttempt, KeptResults, ResultsTotal
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.usage import UsageKind, UsageRow
+from cluster.domain.job.usage import UsageKind, UsageTotal
 from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.uncommitted import Saved
@@ -77,7 +77,7 @@ class Store(Protocol):
         there is costs nothing."""
         ...
 
-    def usage(self, kind: UsageKind, since: int, owner: str | None) -> list[UsageRow]:
+    def usage(self, kind: UsageKind, since: int, owner: str | None) -> list[UsageTotal]:
         """What was used from that day on (counted from the Unix epoch, in UTC) by jobs of that owner (None: of all),
         for each user, name of jobs or worker, in order of these."""
         ...

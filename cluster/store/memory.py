@@ -29,7 +29,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.results import EndedAttempt, KeptResults, ResultsTotal
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.usage import Usage, UsageAdded, UsageKind, UsageRow
+from cluster.domain.job.usage import Usage, UsageAdded, UsageKind, UsageTotal
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventRecord, NoticesDone
@@ -208,13 +208,13 @@ class MemoryStore:
         found = [p for p, record in records.items() if wanted.owner in (None, record.owner) and p < wanted.first]
         return sorted((p for p in found if wanted.name in ("", records[p].spec.name)), reverse=True)[: wanted.most]
 
-    def usage(self, kind: UsageKind, since: int, owner: str | None) -> list[UsageRow]:
+    def usage(self, kind: UsageKind, since: int, owner: str | None) -> list[UsageTotal]:
         sums: dict[str, Usage] = {}
         for added in self._disk.usage.values():
             if added.kind is kind and added.day >= since and owner in (None, added.owner):
                 key = added.owner if kind is UsageKind.USER else added.key
                 sums[key] = sums.get(key, Usage()).plus(added.usage)
-        return [UsageRow(key, sums[key]) for key in sorted(sums)]
+        return [UsageTotal(key, sums[key]) for key in sorted(sums)]
 
     def newest_of_name(self, name: str, owner: str | None, most: int) -> list[int]:
         return self.numbers_of_name(name, owner)[::-1][:most]

@@ -189,6 +189,7 @@ def test_a_lone_worker_says_at_once_what_it_is_too_small_for(alone: tuple[Comman
 def test_a_lone_worker_says_what_only_a_scheduler_can(alone: tuple[Command, str]) -> None:
     cluster, at = alone
     assert "ask the scheduler" in cluster("worker", "list", "--direct", at).err
+    assert "a single worker, which keeps no sums of the past" in cluster("usage", "--direct", at).err
     array = cluster("job", "run", "--direct", at, "--array", "1-2", "--", "true")
     assert (array.code, array.err.count("\n")) == (2, 1)
     assert "array" in array.err

@@ -33,7 +33,7 @@ from cluster.domain.job.results import EndedAttempt, KeptResults, ResultsTotal
 from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.usage import MOST_KEPT, Usage, UsageAdded, UsageKind, UsageRow
+from cluster.domain.job.usage import MOST_KEPT, Usage, UsageAdded, UsageKind, UsageTotal
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.scheduler.sharing import ShareRecord
@@ -304,10 +304,10 @@ def test_what_was_used_on_a_day_is_added_up_and_stays(open_store: Opener) -> Non
     store.commit([by_worker, by_worker._replace(usage=two), UsageAdded(8, UsageKind.WORKER, "bob", "w", two)])
     store.commit([UsageAdded(8, UsageKind.USER, "bob", "", two), UsageAdded(8, UsageKind.WORKER, "bob", "v", two)])
     store = open_store()
-    assert store.usage(UsageKind.USER, 0, None) == [UsageRow("ann", one), UsageRow("bob", two)]
-    assert store.usage(UsageKind.USER, 8, None) == store.usage(UsageKind.USER, 0, "bob") == [UsageRow("bob", two)]
-    assert store.usage(UsageKind.WORKER, 0, "ann") == [UsageRow("w", Usage(4, 6, 2, 50, 11, 6, 700, 19))]
-    assert store.usage(UsageKind.WORKER, 0, None)[1] == UsageRow("w", Usage(6, 8, 2, 80, 12, 6, 700, 20))
+    assert store.usage(UsageKind.USER, 0, None) == [UsageTotal("ann", one), UsageTotal("bob", two)]
+    assert store.usage(UsageKind.USER, 8, None) == store.usage(UsageKind.USER, 0, "bob") == [UsageTotal("bob", two)]
+    assert store.usage(UsageKind.WORKER, 0, "ann") == [UsageTotal("w", Usage(4, 6, 2, 50, 11, 6, 700, 19))]
+    assert store.usage(UsageKind.WORKER, 0, None)[1] == UsageTotal("w", Usage(6, 8, 2, 80, 12, 6, 700, 20))
     assert store.usage(UsageKind.NAME, 0, None) == store.usage(UsageKind.USER, 9, None) == []
 
 

@@ -17,6 +17,7 @@ SUBJECTS = (
     "order",
     "times",
     "retries",
+    "history",
     "events",
     "http",
     "execute",

@@ -1,7 +1,8 @@
 """What attempts have taken, and what the next ones should ask for."""
 
 from cluster.domain.job.records import TaskEnd
-from cluster.domain.job.statistics import Spread, spread, stats_of
+from cluster.domain.job.spread import Spread, spread
+from cluster.domain.job.statistics import stats_of
 
 MIB = 1 << 20
 

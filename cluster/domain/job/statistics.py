@@ -8,21 +8,13 @@ from typing import NamedTuple
 from cluster.domain.base.quantities import format_cpus, format_size
 from cluster.domain.job import endings
 from cluster.domain.job.records import TaskEnd
+from cluster.domain.job.spread import Spread, spread
 from cluster.domain.job.states import TaskState
 
 SHORT = 0.1  # seconds: of a shorter run the beginning and the end of the program tell more than its work
 MARGIN = 1.2  # times the most memory that any took
 MOST_REASONS = 5  # why attempts failed
 _MIB = 1 << 20
-
-
-class Spread(NamedTuple):
-    """How some numbers lie: half of them are at most the median, 95 of 100 at most p95."""
-
-    median: float = 0.0
-    p95: float = 0.0
-    most: float = 0.0
-    of: int = 0  # so many numbers; 0: there are none
 
 
 class Advice(NamedTuple):
@@ -44,14 +36,6 @@ class TaskStats(NamedTuple):
     cpus: Spread  # cpu time by run time
     memory: Spread  # bytes at the peak
     advice: Advice
-
-
-def spread(numbers: Sequence[float]) -> Spread:
-    """By nearest rank: each of the three is one of the numbers."""
-    if not numbers:
-        return Spread()
-    ranked = sorted(numbers)
-    return Spread(_rank(ranked, 0.5), _rank(ranked, 0.95), ranked[-1], len(ranked))
 
 
 def stats_of(ends: Sequence[TaskEnd], millicpus: int, memory: int) -> TaskStats:
@@ -76,10 +60,6 @@ def stats_of(ends: Sequence[TaskEnd], millicpus: int, memory: int) -> TaskStats:
         memory=peaks,
         advice=Advice(*_cpus(cpus, millicpus), *_memory(peaks, memory, too_little)),
     )
-
-
-def _rank(ranked: Sequence[float], part: float) -> float:
-    return ranked[max(0, ceil(part * len(ranked)) - 1)]
 
 
 def _cpus(used: Spread, asked: int) -> tuple[int, str]:

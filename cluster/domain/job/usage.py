@@ -72,7 +72,7 @@ class UsageAdded(NamedTuple):
         return self._replace(usage=self.usage.plus(other.usage))
 
 
-class UsageRow(NamedTuple):
+class UsageTotal(NamedTuple):
     """What was used in some days, for one user, name or worker."""
 
     key: str  # the user's id, the name of jobs, or the worker's id

@@ -28,7 +28,7 @@ from cluster.scheduler.doors.translating import (
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.families import FamilyOperations
-from cluster.scheduler.operations.history import HistoryOperations, JobStats
+from cluster.scheduler.operations.history import HistoryOperations, MeasuredJobs
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations, ReadPosition
@@ -212,7 +212,7 @@ _KINDS: Mapping[int, UsageKind] = {
 }
 
 
-def _stats(found: JobStats) -> jobs_pb2.StatsResponse:
+def _stats(found: MeasuredJobs) -> jobs_pb2.StatsResponse:
     stats, newest = found.stats, found.newest
     return jobs_pb2.StatsResponse(
         first_job=found.first,

@@ -11,7 +11,7 @@ from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.selectors import SelectorKind, parse_selector
 from cluster.domain.job.states import ENDED, TaskState
 from cluster.domain.job.statistics import TaskStats, stats_of
-from cluster.domain.job.usage import DAY, NOTHING_USED, Usage, UsageKind, UsageRow
+from cluster.domain.job.usage import DAY, NOTHING_USED, Usage, UsageKind, UsageTotal
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.scheduler.views import JobView
 from cluster.domain.trust.identity import ADMIN_NAME, Caller
@@ -27,12 +27,12 @@ JOBS_AT_ONCE = 25  # whose ends one question to the store brings
 USUAL_ROWS, MOST_ROWS = 100, 1000  # of usage in one answer
 
 
-class HistoryPage(NamedTuple):
+class EndedJobs(NamedTuple):
     jobs: list[JobView]  # the one that ended last first
     after: HistoryPlace | None  # there may be more after this place; None: there are none
 
 
-class JobStats(NamedTuple):
+class MeasuredJobs(NamedTuple):
     newest: JobRecord  # of those that were looked at
     first: int  # the number of the oldest of them
     jobs: int
@@ -41,7 +41,7 @@ class JobStats(NamedTuple):
 
 
 class UsedByDays(NamedTuple):
-    rows: list[tuple[UsageRow, str]]  # those with most CPU time first, each with its worker's name, "": none is known
+    rows: list[tuple[UsageTotal, str]]  # those with most CPU time first, each with its worker's name, "": none is known
     total: Usage  # also of those that are not among the rows
     more: int  # so many are not
     since: float  # Unix seconds: the beginning of the first day; 0: from the first
@@ -61,7 +61,7 @@ class HistoryOperations:
         name: str = "",
         limit: int = 0,
         after: str = "",
-    ) -> HistoryPage:
+    ) -> EndedJobs:
         """A page of the jobs that have ended as one of the states (none: however), `since` then and before `until`
         (Unix seconds, 0: now), of that user's id and name (empty: of any that the caller sees), at most `limit` (0: as
         many as one answer holds), after the place that a page before told."""
@@ -84,9 +84,9 @@ class HistoryOperations:
         places = await self._driver.fetch(lambda store: store.history(wanted))
         jobs, looked, _ = await page(self._driver, [place.job for place in places], states=ENDED)
         ended = looked == len(places) < wanted.most
-        return HistoryPage(jobs, None if ended or not places else places[looked - 1])
+        return EndedJobs(jobs, None if ended or not places else places[looked - 1])
 
-    async def stats(self, caller: Caller, selector: str) -> JobStats:
+    async def stats(self, caller: Caller, selector: str) -> MeasuredJobs:
         """Of the newest jobs of a name, or of one job. NotFound where there is none, or nothing of it has ended."""
         parsed = parse_selector(selector)
         if parsed.kind is SelectorKind.NAME and parsed.is_whole:
@@ -106,7 +106,7 @@ class HistoryOperations:
         (newest,) = await self._driver.fetch(lambda store: store.records(numbers[:1]))
         more = looked < len(numbers) or len(ends) > MOST_ATTEMPTS
         stats = stats_of(ends[:MOST_ATTEMPTS], newest.spec.millicpus, newest.spec.memory)
-        return JobStats(newest, numbers[looked - 1], looked, more, stats)
+        return MeasuredJobs(newest, numbers[looked - 1], looked, more, stats)
 
     async def usage(self, caller: Caller, by: UsageKind, since: float = 0.0, limit: int = 0) -> UsedByDays:
         """From the beginning of that day on, in UTC, by the jobs that the caller sees."""

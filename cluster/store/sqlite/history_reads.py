@@ -8,7 +8,7 @@ from itertools import islice
 
 from cluster.domain.job.history import HistoryPlace, HistoryWanted
 from cluster.domain.job.records import TaskEnd
-from cluster.domain.job.usage import MOST_KEPT, Usage, UsageKind, UsageRow
+from cluster.domain.job.usage import MOST_KEPT, Usage, UsageKind, UsageTotal
 from cluster.store.sqlite import history_sql as sql
 from cluster.store.sqlite.rows import end_from_row, ok_ends_from_row
 
@@ -34,11 +34,11 @@ class HistoryReads:
             # Each part comes in order, and row by row: what is not wanted is not read.
             return [HistoryPlace(*row) for row in islice(merge(*parts, reverse=True), wanted.most)]
 
-    def usage(self, kind: UsageKind, since: int, owner: str | None) -> list[UsageRow]:
+    def usage(self, kind: UsageKind, since: int, owner: str | None) -> list[UsageTotal]:
         statement = sql.USED_BY_OWNER if kind is UsageKind.USER else sql.USED_BY_KEY
         with self._reading() as db:
             found = db.execute(statement, {"kind": kind.value, "since": since, "owner": owner}).fetchall()
-        return [UsageRow(key, Usage(*(min(int(number), MOST_KEPT) for number in used))) for key, *used in found]
+        return [UsageTotal(key, Usage(*(min(int(number), MOST_KEPT) for number in used))) for key, *used in found]
 
     def newest_of_name(self, name: str, owner: str | None, most: int) -> list[int]:
         page = {"name": name, "most": most}
