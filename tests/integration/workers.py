@@ -26,9 +26,11 @@ from pathlib import Path
 from cluster.domain.base.errors import ClusterError
 from cluster.worker import agent, scheduler_link, service
 from cluster.worker.process import WorkerOptions, serve
+from cluster.worker.results import pushing
 from tests.patience import PATIENCE
 
 # Whatever is to be done before it ends, it may take as long as a test.
+pushing.RETRY = 0.1
 agent.KEEPING = scheduler_link.GOODBYE = service.QUIT_PATIENCE = PATIENCE
 
 logging.basicConfig(level=logging.INFO)
