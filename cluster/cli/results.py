@@ -1,7 +1,6 @@
 """`cluster job files` and `cluster job fetch`: what jobs have left for keeps (--out)."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing
@@ -12,14 +11,13 @@ import click
 from cluster.cli.options import as_json, connection, quiet
 from cluster.cli.tab_completion import jobs_here
 from cluster.client.fetching import FetchedTask
-from cluster.client.results import TaskResults
+from cluster.client.results import TaskResults, entry_told
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_size
 from cluster.domain.files.tree import Entry, EntryKind, shown
 from cluster.domain.job.results import ResultsState
 
 MISSING = 1  # exit code where results are not here yet
-_KINDS = {EntryKind.FILE: "file", EntryKind.DIRECTORY: "directory", EntryKind.LINK: "link"}
 
 
 def remarks_on(results: TaskResults) -> Iterator[str]:
@@ -104,19 +102,6 @@ def _told(results: TaskResults, entries: tuple[Entry, ...]) -> dict[str, Any]:
         "worker": results.worker or None,
         "notes": list(results.notes),
         "files": [entry_told(entry) for entry in entries],
-    }
-
-
-def entry_told(entry: Entry) -> dict[str, Any]:
-    """For JSON. Bytes of a path that are no UTF-8 stand as lone surrogates."""
-    is_file = entry.kind is EntryKind.FILE
-    return {
-        "path": os.fsdecode(entry.path),
-        "kind": _KINDS[entry.kind],
-        "size": entry.size if is_file else None,
-        "sha256": entry.digest.hex() if is_file else None,
-        "mode": f"{entry.mode:03o}" if entry.kind is not EntryKind.LINK else None,
-        "target": os.fsdecode(entry.target) if entry.kind is EntryKind.LINK else None,
     }
 
 

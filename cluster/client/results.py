@@ -1,7 +1,10 @@
 """What tasks have left for keeps, as the client shows it."""
 
+import os
 from dataclasses import dataclass
+from typing import Any
 
+from cluster.domain.files.tree import Entry, EntryKind
 from cluster.domain.job.results import ResultsState
 
 DIGESTS_AT_ONCE = 2000  # contents in one call
@@ -27,3 +30,16 @@ class TaskResults:
         """The attempt as people type it."""
         task = f".{self.task_number}" if self.task_number else ""
         return f"{self.job}{task}#{self.attempt}"
+
+
+def entry_told(entry: Entry) -> dict[str, Any]:
+    """For JSON. Bytes of a path that are no UTF-8 stand as lone surrogates."""
+    is_file = entry.kind is EntryKind.FILE
+    return {
+        "path": os.fsdecode(entry.path),
+        "kind": entry.kind.name.lower(),
+        "size": entry.size if is_file else None,
+        "sha256": entry.digest.hex() if is_file else None,
+        "mode": f"{entry.mode:03o}" if entry.kind is not EntryKind.LINK else None,
+        "target": os.fsdecode(entry.target) if entry.kind is EntryKind.LINK else None,
+    }

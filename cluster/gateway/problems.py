@@ -35,6 +35,7 @@ TOO_SLOW = Kind("too-slow", 408, "The request did not arrive in time.")
 CONFLICT = Kind("conflict", 409, "The present state forbids it.")
 TOO_LARGE = Kind("too-large", 413, "The body is larger than anything that this takes.")
 WRONG_TYPE = Kind("wrong-type", 415, "The body must be application/json.")
+RANGE = Kind("range", 416, "None of the bytes are there that Range asks for; `Content-Range` says how many there are.")
 WRONG_HOST = Kind("wrong-host", 421, "The Host header names somebody else.")
 FAILED = Kind("failed", 422, "The code that was to run ended with an error of its own, which this tells.")
 EXHAUSTED = Kind("exhausted", 429, "A bound was reached; later it may work.")
@@ -45,7 +46,7 @@ TIMED_OUT = Kind("timed-out", 504, "The code that was to run took longer than it
 
 KINDS = (
     *(INVALID, MALFORMED, UNAUTHENTICATED, NOT_PERMITTED, CROSS_SITE, NOT_FOUND, WRONG_METHOD, TOO_SLOW, CONFLICT),
-    *(TOO_LARGE, WRONG_TYPE, WRONG_HOST, FAILED, EXHAUSTED, HEADERS_TOO_LARGE, INTERNAL),
+    *(TOO_LARGE, WRONG_TYPE, RANGE, WRONG_HOST, FAILED, EXHAUSTED, HEADERS_TOO_LARGE, INTERNAL),
     *(UNAVAILABLE, TIMED_OUT),
 )
 
