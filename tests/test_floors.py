@@ -213,7 +213,11 @@ def test_the_launcher_needs_only_the_domain_and_the_standard_library() -> None:
     [
         ("click", {"cli"}, "only the command line reads arguments"),
         ("rich", {"cli"}, "only the command line draws progress bars"),
-        ("sqlite3", {"store", "worker"}, "SQL lives in one place; the worker keeps its own small record of past jobs"),
+        (
+            "sqlite3",
+            {"store", "worker", "client"},
+            "SQL lives in one place; the worker keeps its own small record of past jobs, the client what files hash to",
+        ),
         ("cryptography", {"pki"}, "all handling of keys and certificates lies in one package that can be reviewed"),
         ("grpc", {"rpc", "scheduler", "worker", "client", "v1"}, "the wire belongs to the services"),
         (

@@ -18,6 +18,7 @@ from cluster.cli.writer import Writer
 from cluster.client.aio import AsyncClient
 from cluster.client.messages import job_of
 from cluster.client.position import Position
+from cluster.client.submitting import Uploaded
 from cluster.client.types import Job
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
 from cluster.domain.base.intervals import IntervalSet
@@ -59,7 +60,7 @@ def on_signals(interrupted: Callable[[], object], terminated: Callable[[], objec
         loop.add_signal_handler(signal.SIGHUP, terminated)
 
 
-async def hand_in(client: AsyncClient, spec: JobSpec, head_start: HeadStart) -> Job | None:
+async def hand_in(client: AsyncClient, spec: JobSpec | Uploaded, head_start: HeadStart) -> Job | None:
     """Submits the job, unless a quick command has. None: a signal came before, as of `hand_in_all`."""
     if head_start.accepted is not None:
         return job_of(head_start.accepted)

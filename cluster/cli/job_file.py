@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.submit_warnings import remark_on_workers
+from cluster.cli.uploads import with_files
 from cluster.client.job_fields import new_job_id
 from cluster.client.job_file import JobFile
 from cluster.domain.base.errors import InvalidInput, NotFound
@@ -41,7 +42,8 @@ def submit_file(ctx: click.Context, path: str, *, check: bool, as_json: bool, qu
             await _check_older(cluster, file, workflow)
             if check:
                 return ()
-            numbers = await cluster.submit_many(file.specs)
+            uploaded = await with_files(cluster, file.specs, file.files, quiet=quiet or as_json)
+            numbers = await cluster.submit_many(uploaded or file.specs)
             await _remark(cluster, numbers)
             return numbers
 
@@ -80,12 +82,13 @@ def run_file(ctx: click.Context, path: str, *, quiet: bool) -> int:
         async with client(ctx, start=True) as cluster:
             await _check_older(cluster, file, workflow)
             head_start = head_start_of(ctx)
-            numbers = await hand_in_all(cluster, lambda: cluster.submit_many(file.specs, ids=ids), ids, head_start)
+            jobs = await with_files(cluster, file.specs, file.files, quiet=quiet) or file.specs
+            numbers = await hand_in_all(cluster, lambda: cluster.submit_many(jobs, ids=ids), ids, head_start)
             if numbers is None:
                 return INTERRUPTED
             await _remark(cluster, numbers)
-            jobs = {job.number: job for job in await cluster.list(*numbers)}
-            plan = [jobs[numbers[place]] for place in workflow.order()]
+            known = {job.number: job for job in await cluster.list(*numbers)}
+            plan = [known[numbers[place]] for place in workflow.order()]
             return await Follower(cluster, plan, quiet, head_start).follow()
 
     return asyncio.run(work())

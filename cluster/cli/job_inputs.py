@@ -10,19 +10,26 @@ from cluster.domain.job.lines import picked
 from cluster.domain.job.script import wrong_script
 from cluster.domain.job.spec import OPTIONS
 from cluster.domain.job.task_options import FROM_CSV, FROM_FILES, FROM_JSON, NO_HEADER
+from cluster.domain.job.upload_options import FILES_NAMED
 
-_WHERE = next(place for place, each in enumerate(OPTIONS) if each.field == "lines") + 1
-# All that may be typed, in order: options of the spec, and beside --each-line what becomes lines too.
-TYPED = [each for each in (*OPTIONS[:_WHERE], *FROM_FILES, *OPTIONS[_WHERE:]) if each.flag]
+# What becomes fields of the spec, by the field that it stands beside: lines are made of tables, too.
+_BESIDE = {"lines": FROM_FILES, "upload": FILES_NAMED}
+# All that may be typed, in order.
+TYPED = [each for option in OPTIONS for each in (option, *_BESIDE.get(option.field, ())) if each.flag]
 
 
 class NoLines(InvalidInput):
     """The file that has a line or row for each task has none."""
 
 
+def reads_stdin(options: Mapping[str, Any]) -> list[str]:
+    """The flags of options that are to be read from there."""
+    return [each.flag for each in TYPED if each.kind.reads_file and options[each.name] == "-"]
+
+
 def read_stdin_once(options: Mapping[str, Any]) -> None:
     """InvalidInput where several are to be read from there."""
-    reading = [each.flag for each in TYPED if each.kind.reads_file and options[each.name] == "-"]
+    reading = reads_stdin(options)
     if len(reading) > 1:
         raise InvalidInput(f"{' and '.join(reading)} all read stdin: give files, but for one of them")
 

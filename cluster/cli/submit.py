@@ -16,12 +16,14 @@ from cluster.cli.job_inputs import (
     lines_of,
     read_files_named,
     read_stdin_once,
+    reads_stdin,
     script_in,
     take_options_of,
 )
 from cluster.cli.options import Parsed, as_json, connection, is_given, quiet
 from cluster.cli.submit_warnings import remark, remark_on_job
 from cluster.cli.tab_completion import values_of
+from cluster.cli.uploads import files_of, with_files, with_given_stdin
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import SWITCH, VARIABLES
@@ -107,9 +109,12 @@ def submit(ctx: click.Context, /, file: str | None, check: bool, as_json: bool, 
     except NoLines as none:
         raise InvalidInput(f"{none}, so no job is submitted: ask first whether there is a line") from None
 
+    files = files_of(options)
+
     async def work() -> None:
         async with client(ctx, start=True, head_start=head_start) as cluster:
-            job = await cluster.submit(spec, id=head_start.job_id)
+            uploaded = await with_files(cluster, [spec], [files], quiet=quiet or as_json)
+            job = await cluster.submit(uploaded or spec, id=head_start.job_id)
         remark_on_job(job, spec, cluster.endpoint)
         try:
             _tell(job, as_json, quiet)
@@ -138,20 +143,32 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
 @job_options
 @click.option("--to", metavar="DIR", type=click.Path(), help="Bring what --out keeps into DIR (default: here).")
 @click.option("--flat", is_flag=True, help="Of an array bring all into DIR itself, not each task's into DIR/NUMBER.")
+@click.option("--no-stdin", is_flag=True, help="Give tasks nothing to read, whatever our stdin is.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
-def run(ctx: click.Context, /, file: str | None, to: str | None, flat: bool, quiet: bool, **options: Any) -> int:
+def run(
+    ctx: click.Context,
+    /,
+    file: str | None,
+    to: str | None,
+    flat: bool,
+    no_stdin: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
     """Run a command on the cluster as if it ran here.
 
-    Its output comes here as it is written, its exit code becomes ours (of an array: the highest). Its stdin is empty.
-    Ctrl-C asks what to do, twice cancels, and so does closing the terminal: `cluster job submit` outlives it. Without a
-    cluster, one is started on this machine.
+    Its output comes here as it is written, its exit code becomes ours (of an array: the highest). What a file
+    or pipe feeds to us it gets to read. Ctrl-C asks what to do, twice cancels, and so does closing the terminal:
+    `cluster job submit` outlives it. Without a cluster, one is started on this machine.
 
     \b
     Examples:
       cluster run -- hostname
       cluster run --cpus 4 --timeout 1h -- make -j4
       cluster run --array 1-10 -- sh -c 'echo task $CLUSTER_TASK'
+      cluster run --upload . -- make test
+      zcat big.gz | cluster run -- sort -u
       cluster run --file build.toml
     """
     if file is not None:
@@ -171,12 +188,18 @@ def run(ctx: click.Context, /, file: str | None, to: str | None, flat: bool, qui
     if spec.every:
         raise InvalidInput("--every makes a job that never ends: hand it in with `cluster job submit`")
 
+    files = files_of(options, refuses=no_stdin)
+
     async def work() -> int:
         from cluster.cli.follow import Follower, hand_in
         from cluster.cli.follow_results import follow_and_fetch
 
         async with client(ctx, start=True, head_start=head_start) as cluster:
-            job = await hand_in(cluster, spec, head_start)
+            given = files
+            if not no_stdin and head_start.accepted is None and not reads_stdin(options):
+                given = with_given_stdin(cluster.endpoint, files)
+            uploaded = await with_files(cluster, [spec], [given], quiet=quiet)
+            job = await hand_in(cluster, uploaded or spec, head_start)
             if job is None:
                 return INTERRUPTED
             remark_on_job(job, spec, cluster.endpoint)

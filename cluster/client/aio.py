@@ -1,28 +1,24 @@
 """The client for asyncio."""
 
-import asyncio
 import os
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from cluster.client.arguments import selector_text, selector_texts, worker_names
 from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Endpoint, find
 from cluster.client.events import follow_events
 from cluster.client.following import CallAge, FollowedJobs
-from cluster.client.handy_specs import from_here, spec_of
-from cluster.client.job_fields import new_job_id
 from cluster.client.ordering import OrderVerbs
-from cluster.client.own_zone import refuse_unknown_zone
 from cluster.client.past import PastVerbs
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.result_verbs import ResultVerbs
-from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
+from cluster.client.retrying import AbsenceListener, RetryPatience
+from cluster.client.submitting import SubmitVerbs
 from cluster.client.types import (
     ClusterEvent,
     Job,
@@ -37,22 +33,13 @@ from cluster.client.types import (
     Worker,
 )
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
-from cluster.domain.job.selectors import check_name, likely
-from cluster.domain.job.spec import JobSpec, validate
+from cluster.domain.job.selectors import likely
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.times import resolved
-from cluster.domain.job.workflow import NewJob, Workflow
 
 T = TypeVar("T")
 
-# Seconds to wait for a connection that worked before: a restarted scheduler is back within a few seconds.
-PATIENCE = 30.0
-# Seconds for which a submission is repeated after its connection broke: a scheduler that is stopping answers errors
-# until its last commit. One that answers errors for longer has failed, and the user should know soon.
-STOPPING = 5.0
 
-
-class AsyncClient(OrderVerbs, PastVerbs, ResultVerbs):
+class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs):
     """Submits jobs, shows and changes them. Use it as a context manager, or close it; the first call connects.
 
     Selectors name jobs and tasks as on the command line: 5, "5.1-10", "5:failed", "last", a job's name. Durations and
@@ -85,68 +72,6 @@ class AsyncClient(OrderVerbs, PastVerbs, ResultVerbs):
         the configuration file, then from `cluster login`, then from the scheduler's directory on this machine.
         """
         return cls(find(scheduler=scheduler, direct=direct, credentials=credentials, home=home))
-
-    async def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
-        """Submits a job; once this returns it is on disk.
-
-        `command` is a JobSpec, or argv with `options` as JobSpec's fields (`array` may be text as in "1-10:2", `env`
-        a mapping). In an embedded cluster the job runs in the caller's directory, or in `cwd`, which may be relative to
-        it. When the connection breaks the call is repeated with the same id, which cannot submit twice.
-        """
-        spec = self.from_here(command if isinstance(command, JobSpec) else spec_of(command, **options))
-        validate(spec)
-        check_name(spec.name)
-        job_id = id or new_job_id()
-        return await self._hand_in(f"job {job_id}", lambda patience: self._backend().submit(job_id, spec, patience))
-
-    async def submit_many(
-        self, jobs: Iterable[JobSpec | Mapping[str, Any]], *, ids: Sequence[str] = ()
-    ) -> tuple[int, ...]:
-        """Submits many jobs, all of them or none, and returns their numbers; once this returns they are on disk.
-
-        Each job is a JobSpec, or a mapping with `command` and options as for `submit`. A job may wait (`after` and its
-        like) for others of this call, in any order, by their names or ids; such a name never means an earlier job.
-        `ids` holds an id for each job; without it they are made.
-        """
-        specs = [self.from_here(job if isinstance(job, JobSpec) else spec_of(**job)) for job in jobs]
-        if ids and len(ids) != len(specs):
-            raise InvalidInput(f"{len(ids)} ids for {len(specs)} jobs: give one for each, or none")
-        new = [NewJob(job_id, spec) for job_id, spec in zip(ids or (new_job_id() for _ in specs), specs, strict=False)]
-        if not new:
-            return ()
-        Workflow(new).validate()
-        what = f"job {new[0].id} and the others"
-        return await self._hand_in(what, lambda patience: self._backend().submit_many(new, patience))
-
-    def from_here(self, spec: JobSpec) -> JobSpec:
-        """The spec with its times resolved in this machine's zone and, for an embedded cluster, with the caller's
-        directory."""
-        if self.endpoint.is_embedded and not (spec.sandbox or spec.out) and not spec.cwd.startswith("/"):
-            spec = replace(spec, cwd=from_here(spec.cwd))
-        refuse_unknown_zone(spec)
-        return resolved(spec, time.time(), None)
-
-    async def _hand_in(self, what: str, call: Callable[[float], Awaitable[T]]) -> T:
-        """Makes the call, with the seconds that it may wait for a connection. Repeats it for STOPPING seconds after its
-        connection broke, then raises Unreachable."""
-        try:
-            answer = await call(0.0)
-        except NotReached:
-            raise  # nobody has answered before either: a user at a prompt wants to know now
-        except Unreachable:
-            answer = await self._hand_in_again(what, call)
-        self._patience.renew()
-        return answer
-
-    async def _hand_in_again(self, what: str, call: Callable[[float], Awaitable[T]]) -> T:
-        until = time.monotonic() + STOPPING
-        while True:
-            try:
-                return await call(PATIENCE)
-            except Unreachable as error:
-                if time.monotonic() >= until:
-                    raise Unreachable(f"{error}; {what} may have been accepted all the same") from None
-            await asyncio.sleep(PAUSE)
 
     async def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first: those selected and in one of the states, at most `limit`. Each may be left out."""

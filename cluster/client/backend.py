@@ -26,6 +26,7 @@ from cluster.client.types import (
     User,
     Worker,
 )
+from cluster.domain.files.pieces import ContentPiece
 from cluster.domain.files.tree import Entry
 from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
@@ -33,7 +34,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 
 if TYPE_CHECKING:
-    from cluster.v1.files_pb2 import ContentPiece
+    from cluster.v1 import files_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Backend(Protocol):
 
     def read_results(
         self, results: TaskResults, digests: Sequence[bytes], offset: int, patience: float
-    ) -> "AsyncGenerator[Sequence[ContentPiece], None]":
+    ) -> "AsyncGenerator[Sequence[files_pb2.ContentPiece], None]":
         """Yields pieces of these contents of the results, in order; of the first from that byte on."""
 
     async def entries(self, results: TaskResults, patience: float) -> tuple[Entry, ...]:
@@ -192,6 +193,13 @@ class Backend(Protocol):
 
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
         """Lets drained workers take tasks again. Returns them as they are now."""
+
+    async def find_missing(self, digests: Sequence[bytes], patience: float) -> Sequence[tuple[int, int]]:
+        """Of the contents that the caller has to send the place, and how many bytes are there already. `patience` as
+        for `submit`."""
+
+    async def put_contents(self, messages: AsyncGenerator[Sequence[ContentPiece], None]) -> None:
+        """Sends pieces of contents; when it returns, all of these are on disk."""
 
     async def close(self) -> None:
         """Closes the connection."""

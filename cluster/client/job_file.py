@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cluster.client.files.job_files import JobFiles
 from cluster.client.toml_positions import positions
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.strict_json import NoJson, parse_json
 from cluster.domain.job.job_requests import is_request, request_of
-from cluster.domain.job.job_tables import Path, WrongTable, specs_of
+from cluster.domain.job.job_tables import Path, TableJob, WrongTable, jobs_of
 from cluster.domain.job.spec import JobSpec
 
 STDIN = "-"
@@ -31,13 +32,16 @@ class JobFile:
         self._is_json = self._text.lstrip().startswith("{")  # as no TOML begins
         try:
             tables = self._tables()
-            self.specs: list[JobSpec] = (
-                [self._asked(tables)]
-                if self._is_json and is_request(tables)
-                else specs_of(tables, self._load, os.environ)
-            )
+            if self._is_json and is_request(tables):
+                jobs = [TableJob(self._asked(tables), (), "")]
+            else:
+                jobs = jobs_of(tables, self._load, os.environ)
         except WrongTable as error:
             raise self.wrong(error.path, str(error)) from None
+        self.specs: list[JobSpec] = [job.spec for job in jobs]
+        base = os.path.abspath(os.path.dirname(self.path))
+        # What goes with each of them; paths of the file are relative to its own directory.
+        self.files = [JobFiles(job.upload, base, job.stdin or None) for job in jobs]
 
     def wrong(self, path: Path, text: str) -> InvalidInput:
         """An error about the table or key at that path."""

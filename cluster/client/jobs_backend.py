@@ -19,6 +19,10 @@ ABSENCE = 20.0  # seconds within which a restarted agent of the worker answers a
 PAUSE = 0.1  # seconds between two tries to connect
 
 
+# What people type for calls of other services than Jobs.
+_VERBS = {"Tokens": "cluster token", "Users": "cluster user", "Events": "cluster events", "Files": "--upload"}
+
+
 class JobsBackend(JobsServiceBackend):
     """Makes each call on a connection of its own."""
 
@@ -35,9 +39,7 @@ class JobsBackend(JobsServiceBackend):
         """Does nothing: each call waits for its own connection."""
 
     def _beside(self, service: str) -> Any:
-        what = {"Tokens": "cluster token", "Users": "cluster user", "Events": "cluster events"}.get(
-            service, "cluster worker"
-        )
+        what = _VERBS.get(service, "cluster worker")
         raise NotPermitted(f"a job may not use `{what}`: only users may")
 
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,7 @@ from cluster.client.types import (
     User,
     Worker,
 )
+from cluster.domain.files.pieces import ContentPiece
 from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -328,6 +329,31 @@ class JobsServiceBackend(ResultCalls):
             answer = await self._beside("Workers").ResumeWorkers(admin_pb2.ResumeWorkersRequest(workers=workers))
         return tuple(map(worker_of, answer.workers))
 
+    async def find_missing(self, digests: Sequence[bytes], patience: float) -> Sequence[tuple[int, int]]:
+        from cluster.v1 import files_pb2
+
+        files = self._beside("Files")
+        with self._calling():
+            await self._ready(patience)
+            answer = await files.FindMissing(files_pb2.FindMissingRequest(digests=digests))
+        begun = {each.place: each.bytes for each in answer.begun}
+        return [(place, begun.get(place, 0)) for place in answer.missing]
+
+    async def put_contents(self, messages: AsyncGenerator[Sequence[ContentPiece], None]) -> None:
+        from cluster.v1 import files_pb2
+
+        files = self._beside("Files")
+        with self._calling(), hanging_up(files.PutContents()) as call:
+            async with aclosing(messages):
+                async for pieces in messages:
+                    each = [files_pb2.ContentPiece(**piece._asdict()) for piece in pieces]
+                    if call.done():
+                        break  # its status says why
+                    await call.write(files_pb2.PutContentsRequest(pieces=each))
+                else:
+                    await call.done_writing()
+            await call
+
     @abstractmethod
     async def close(self) -> None:
         """Closes the connection."""
@@ -380,7 +406,8 @@ class SchedulerBackend(JobsServiceBackend):
         """Loaded only for whoever calls it."""
         from importlib import import_module
 
-        module: Any = import_module(f"cluster.v1.{'events' if service == 'Events' else 'admin'}_pb2_grpc")
+        file = service.lower() if service in ("Events", "Files") else "admin"
+        module: Any = import_module(f"cluster.v1.{file}_pb2_grpc")
         return getattr(module, f"{service}Stub")(self._channel)
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
 from cluster.client.fetching import FetchedTask
@@ -32,6 +32,9 @@ from cluster.domain.base.errors import ClusterError
 from cluster.domain.files.tree import Entry
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+
+if TYPE_CHECKING:
+    from cluster.client.files.job_files import Path, Stdin
 
 T = TypeVar("T")
 
@@ -61,9 +64,17 @@ class Client:
         """As AsyncClient.connect."""
         return cls(AsyncClient.connect(scheduler, direct=direct, credentials=credentials, home=home))
 
-    def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
+    def submit(
+        self,
+        command: JobSpec | Sequence[str],
+        *,
+        id: str | None = None,
+        upload: "Path | Sequence[Path]" = (),
+        stdin: "Stdin | None" = None,
+        **options: Any,
+    ) -> Job:
         """Submits a job; once this returns it is on disk. See AsyncClient.submit."""
-        return self._do(self._inner.submit(command, id=id, **options))
+        return self._do(self._inner.submit(command, id=id, upload=upload, stdin=stdin, **options))
 
     def submit_many(self, jobs: Iterable[JobSpec | Mapping[str, Any]], *, ids: Sequence[str] = ()) -> tuple[int, ...]:
         """Submits many jobs, all of them or none, and returns their numbers. See AsyncClient.submit_many."""

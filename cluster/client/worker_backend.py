@@ -31,6 +31,7 @@ from cluster.client.types import (
     Worker,
 )
 from cluster.domain.base.errors import InvalidInput, NotReached, Untrusted
+from cluster.domain.files.pieces import ContentPiece
 from cluster.domain.files.tree import Entry
 from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
@@ -41,8 +42,9 @@ from cluster.domain.trust.identity import Role
 from cluster.domain.trust.tokens import split_address
 from cluster.rpc.channel import CONNECT_TIMEOUT, dial
 from cluster.rpc.errors import calling
-from cluster.v1 import worker_pb2, worker_pb2_grpc
-from cluster.v1.files_pb2 import ContentPiece
+from cluster.v1 import files_pb2, worker_pb2, worker_pb2_grpc
+
+_NO_FILES = "a worker that stands alone keeps no files: only a scheduler takes uploads"
 
 
 class WorkerBackend:
@@ -219,6 +221,12 @@ class WorkerBackend:
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
         self._refuse()
 
+    async def find_missing(self, digests: Sequence[bytes], patience: float) -> Sequence[tuple[int, int]]:
+        raise InvalidInput(_NO_FILES)
+
+    async def put_contents(self, messages: AsyncGenerator[Sequence[ContentPiece], None]) -> None:
+        raise InvalidInput(_NO_FILES)
+
     async def close(self) -> None:
         if self._channel is not None:
             await self._channel.close()
@@ -231,7 +239,7 @@ class WorkerBackend:
 
     async def read_results(
         self, results: TaskResults, digests: Sequence[bytes], offset: int, patience: float
-    ) -> AsyncGenerator[Sequence[ContentPiece], None]:
+    ) -> AsyncGenerator[Sequence[files_pb2.ContentPiece], None]:
         self._refuse_results()
         yield
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, MissingContents, NotFound
+from cluster.domain.files.pieces import SMALL
 from cluster.domain.files.tree import Entry, EntryKind, encode
-from cluster.store.contents.interface import LIFE, SMALL, BrokenContent, Contents, Missing
+from cluster.store.contents.interface import LIFE, BrokenContent, Contents, Missing
 from cluster.store.contents.store import StoredContents
 
 ADA, BOB = "user/ada", "user/bob"

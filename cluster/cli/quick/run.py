@@ -2,6 +2,7 @@
 
 import os
 import select
+import stat
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.quick.jobs import submission
 from cluster.cli.quick.nearby import Nearby
-from cluster.cli.quick.options import QUIET, of_job
+from cluster.cli.quick.options import QUIET, Own, of_job
 from cluster.client.local import Call, Elsewhere, wait_for
 from cluster.domain.job import endings
 from cluster.domain.job.states import TaskState
@@ -17,14 +18,32 @@ from cluster.rpc.quick_messages import message_class
 
 MOMENT = 0.5  # seconds: whoever has a job that takes longer does not notice what the whole command line takes to load
 STDERR = 2
+NO_STDIN: Own = {**QUIET, "--no-stdin": ("no_stdin", None)}
 
 
 def run(words: Sequence[str], head_start: HeadStart) -> int:
     """As cluster.cli.submit.run. Elsewhere with `head_start` as far as it came."""
-    _, fields, command = of_job(words, QUIET)
+    options, fields, command = of_job(words, NO_STDIN)
     nearby = Nearby()
+    if not (nearby.token or options.get("no_stdin")) and _is_fed():
+        raise Elsewhere("the job may get something to read")
     request = submission(head_start.job_id, fields, command, nearby)
     return _Run(nearby, head_start).follow(request)
+
+
+def _is_fed() -> bool:
+    """Whether our stdin may be for the job: a file that has not been read, or a pipe that has not ended."""
+    try:
+        found = os.fstat(0)
+    except OSError:
+        return False
+    if stat.S_ISREG(found.st_mode):
+        return os.lseek(0, 0, os.SEEK_CUR) < found.st_size
+    if not (stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)):
+        return False
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    return [event for _, event in poll.poll(0)] != [select.POLLHUP]
 
 
 class _Run:

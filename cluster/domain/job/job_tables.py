@@ -8,10 +8,11 @@ So a new option can be used in job files without anything here.
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time
 from difflib import get_close_matches
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.file_kinds import SCRIPT
@@ -24,6 +25,7 @@ from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.tables import rows_of_csv, rows_of_json
 from cluster.domain.job.task_options import FROM_FILES
+from cluster.domain.job.upload_options import FILES_NAMED, STDIN, UPLOAD, check_upload
 from cluster.domain.job.workflow import NewJob, Workflow, WrongWait
 
 JOBS, DEFAULTS, COMMANDS = "jobs", "defaults", "commands"
@@ -32,7 +34,7 @@ LONGEST_VALUE = 60  # characters of a wrong value that an error shows
 
 _OPTIONS = {
     option.name: option
-    for option in (*OPTIONS, *FROM_FILES)
+    for option in (*OPTIONS, *FROM_FILES, *FILES_NAMED)
     if option.field != "name" and (option.flag or option.kind is WORDS)
 }
 Path = tuple[str, ...]  # of keys, from the outermost table on
@@ -46,9 +48,29 @@ class WrongTable(InvalidInput):
         self.path = path
 
 
+class TableJob(NamedTuple):
+    """One job, and the paths that it names: of what is to be uploaded, and of what it reads; empty: nothing."""
+
+    spec: JobSpec
+    upload: tuple[str, ...]
+    stdin: str
+
+
 def specs_of(
     tables: Mapping[str, Any], load: Callable[[str], bytes], environment: Mapping[str, str] | None = None
 ) -> list[JobSpec]:
+    """The jobs as `jobs_of`, where none may name files of its own."""
+    jobs = jobs_of(tables, load, environment)
+    for spec, upload, stdin in jobs:
+        for option, paths in ((UPLOAD, upload), (STDIN, stdin)):
+            if paths:
+                raise WrongTable((JOBS, spec.name, key_of(option)), f"job {spec.name}: {key_of(option)}: send it first")
+    return [job.spec for job in jobs]
+
+
+def jobs_of(
+    tables: Mapping[str, Any], load: Callable[[str], bytes], environment: Mapping[str, str] | None = None
+) -> list[TableJob]:
     """The jobs, in the order of the file. `load` reads a file that an option names: it may raise InvalidInput.
     `environment`: where a script that asks for a variable by its name alone finds it.
     WrongTable for what is no job, and for jobs that wait for each other in a circle."""
@@ -61,9 +83,9 @@ def specs_of(
     defaults = _table(tables.get(DEFAULTS, {}), (DEFAULTS,))
     common = dict(_values(defaults, (DEFAULTS,), "the defaults", load))
     whole = {**_script_of(defaults), **common}
-    specs = [_spec(name, _table(table, (JOBS, name)), whole, load, environment or {}) for name, table in named.items()]
-    _check_order(specs)
-    return specs
+    jobs = [_job(name, _table(table, (JOBS, name)), whole, load, environment or {}) for name, table in named.items()]
+    _check_order([job.spec for job in jobs])
+    return jobs
 
 
 def key_of(option: Option) -> str:
@@ -84,13 +106,13 @@ def _script_of(table: Mapping[str, Any]) -> dict[str, Any]:
     return {SCRIPT_PATH: found[0]} if found else {}
 
 
-def _spec(
+def _job(
     name: str,
     table: Mapping[str, Any],
     common: Mapping[str, Any],
     load: Callable[[str], bytes],
     environment: Mapping[str, str],
-) -> JobSpec:
+) -> TableJob:
     path = (JOBS, name)
     try:
         check_name(name)
@@ -109,15 +131,17 @@ def _spec(
             raise InvalidInput(f"command and {COMMANDS} exclude each other: each is what runs")
         argv, *then = (() if "argv" in own else values.pop(COMMANDS, ())) or [values.get("argv", ())]
         values |= {"argv": argv, "then": tuple(then), **_lines(values)}
+        upload, stdin = values.pop(UPLOAD.name, ()), "".join(values.pop(STDIN.name, ()))
         spec = JobSpec(**{key: value for key, value in values.items() if key != COMMANDS}, name=name)
         if not spec.argv and not spec.script and not spec.script_text:
             raise InvalidInput('it has no command: give one, as in command = ["make", "all"]')
-        validate(spec)
+        check_upload("".join(upload), spec.cwd, each=spec.upload_each, shared=spec.upload_shared)
+        validate(replace(spec, upload_shared=False))
     except WrongTable:
         raise
     except InvalidInput as error:
         raise WrongTable((*path, *_meant_by(str(error), table)), f"job {name}: {error}") from None
-    return spec
+    return TableJob(spec, upload, stdin)
 
 
 def _options_of_script(
@@ -125,13 +149,17 @@ def _options_of_script(
 ) -> Iterator[tuple[str, Any]]:
     """The fields that the script gives itself, in lines that begin with #CLUSTER. Its job is called as its table."""
     refused = ("script", "script_text")
-    allowed = {each.name: each for each in (*OPTIONS, *FROM_FILES) if each.flag and each.field not in refused}
+    allowed = {
+        each.name: each for each in (*OPTIONS, *FROM_FILES, *FILES_NAMED) if each.flag and each.field not in refused
+    }
     for name, value in options_in(script, path, list(allowed.values())).items() if script else ():
         option = allowed[name]
         if option.field == "name":
             continue
         if option.kind is VARIABLES:
             yield option.field, tuple(_variable(text, environment) for text in value)
+        elif option in FILES_NAMED:
+            yield option.name, value if isinstance(value, tuple) else (value,)
         elif option.kind.reads_file or (isinstance(value, str) and option.kind.names_file(value)):
             yield option.field or option.name, _read(option, value, load)
         else:
@@ -176,8 +204,9 @@ def _values(
             raise WrongTable(where, f"{whose}: {given[name]} and {key} are the same option: give it once")
         given[name] = key
         try:
-            field = _read(option, value, load)
-            option.validate(field)
+            field = _paths(option, value) if option in FILES_NAMED else _read(option, value, load)
+            if option not in FILES_NAMED:
+                option.validate(field)
         except InvalidInput as error:
             raise WrongTable(where, f"{whose}: {key} = {_shown(value)}: {error}") from None
         yield option.field or option.name, field
@@ -241,6 +270,14 @@ def _read(option: Option, value: Any, load: Callable[[str], bytes]) -> Any:
         return tuple(chain.from_iterable(option.read(_typed(each)) for each in value))
     text = _typed(value)
     return kind.loaded(text, load(path)) if (path := kind.names_file(text)) else option.read(text)
+
+
+def _paths(option: Option, value: Any) -> tuple[str, ...]:
+    """Of files that are sent when the jobs are handed in."""
+    paths = tuple(given(_typed(each)) for each in (value if option is UPLOAD and isinstance(value, list) else [value]))
+    if "-" in paths:
+        raise InvalidInput("a job of a file cannot read stdin: name a file")
+    return paths
 
 
 def _commands(value: Any) -> list[tuple[str, ...]]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.files.tree import DIGEST_BYTES
+from cluster.domain.job.file_kinds import PATH
 from cluster.domain.job.kinds import SWITCH, OptionKind
-from cluster.domain.job.options import Scope, Shown, option
+from cluster.domain.job.options import Option, Scope, Shown, option
 
 _SHOWN = 16  # digits of a digest that people are shown
 
@@ -22,6 +23,16 @@ class _Digest(OptionKind):
 
     def shown(self, value: Any) -> str:
         return str(value)[:_SHOWN]
+
+
+class _Paths(OptionKind):
+    """Paths of this machine, one by each flag."""
+
+    metavar = "PATH"
+    adds_up = True
+
+    def parse(self, text: str) -> Any:
+        return (text,)
 
 
 def _wrong_digest(text: str) -> str:
@@ -52,6 +63,17 @@ UPLOAD_SHARED: bool = option(
 STDIN_SENT: str = option(
     DIGEST, default="", name="stdin", check=_wrong_digest, alone=f"--stdin {_NEEDS}", typed=False, **_BY_BOTH
 )
+
+
+# What becomes of these where the job is handed in.
+UPLOAD = Option(
+    _Paths(),
+    "Put the file or directory PATH into each task's directory, as it lies below this one (. is all of that); from "
+    "elsewhere, by its name. Without what .gitignore and .clusterignore leave out. May be given several times.",
+    name="upload",
+)
+STDIN = Option(PATH, "Give each task what FILE says to read (-: stdin, to its end).", name="stdin")
+FILES_NAMED = (UPLOAD, STDIN)
 
 
 def check_upload(upload: str, cwd: str, *, each: bool, shared: bool) -> None:

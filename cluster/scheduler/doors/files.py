@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
+from cluster.domain.files.pieces import ContentPiece
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.scheduler.doors.translating import piece_to_proto
-from cluster.scheduler.operations.contents import ContentOperations, ContentPiece
+from cluster.scheduler.operations.contents import ContentOperations
 from cluster.v1 import files_pb2, files_pb2_grpc
 
 
@@ -37,4 +38,4 @@ class FilesDoor(files_pb2_grpc.FilesServicer):
 
 
 def _pieces(request: files_pb2.PutContentsRequest) -> Sequence[ContentPiece]:
-    return [ContentPiece(each.digest, each.size, each.offset, each.data) for each in request.pieces]
+    return [ContentPiece(each.data, each.digest, each.size, each.offset) for each in request.pieces]

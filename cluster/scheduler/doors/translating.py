@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cluster.domain.files.pieces import ContentPiece
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView
 from cluster.rpc import selectors
 from cluster.rpc.convert import job_to_proto
 from cluster.rpc.gate import current_caller
 from cluster.rpc.results import results_to_proto
-from cluster.scheduler.operations.contents import ContentPiece
 from cluster.scheduler.operations.results import ShownResults
 from cluster.scheduler.showing import PIECE_BYTES, PIECE_JOBS
 from cluster.v1 import files_pb2, job_pb2, jobs_pb2

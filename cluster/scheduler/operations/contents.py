@@ -4,9 +4,9 @@ nobody uses."""
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput, NotFound, Unreachable
+from cluster.domain.files.pieces import AT_ONCE, MOST_PIECES, MOST_TOGETHER, SMALL, ContentPiece
 from cluster.domain.files.tree import DIGEST_BYTES
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.core import SchedulerCore
@@ -14,19 +14,7 @@ from cluster.domain.trust.identity import Caller, IdentityKind
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.threads import to_its_end
-from cluster.store.contents.interface import AT_ONCE, SMALL, Contents, Missing, NewContent
-
-MOST_TOGETHER = 512 * 1024  # bytes of small contents that go in one message
-MOST_PIECES = 2000  # of one message
-
-
-class ContentPiece(NamedTuple):
-    """Some bytes of a content, as messages have them: what comes before `data` is of its first piece alone."""
-
-    digest: bytes
-    size: int
-    offset: int
-    data: bytes
+from cluster.store.contents.interface import Contents, Missing, NewContent
 
 
 class ContentOperations:
@@ -183,14 +171,14 @@ def _small_pieces(contents: Contents, digests: Sequence[bytes]) -> list[ContentP
     data = contents.small(digests)
     if lacking := [digest for digest in digests if digest not in data]:
         raise NotFound(f"content {lacking[0].hex()[:16]} is not here")
-    return [ContentPiece(digest, len(data[digest]), 0, data[digest]) for digest in digests]
+    return [ContentPiece(data[digest], digest, len(data[digest])) for digest in digests]
 
 
 def _large_pieces(contents: Contents, digest: bytes, size: int, begin: int) -> Iterator[list[ContentPiece]]:
-    head = ContentPiece(digest, size, begin, b"")
+    head = ContentPiece(b"", digest, size, begin)
     for data in contents.read(digest, begin):
         yield [head._replace(data=data)]
-        head = ContentPiece(b"", 0, 0, b"")
+        head = ContentPiece(b"")
     if head.digest:  # there was nothing after `begin`
         yield [head]
 

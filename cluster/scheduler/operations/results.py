@@ -9,6 +9,7 @@ from functools import partial
 from cluster.domain.base.errors import NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.files.pieces import ContentPiece
 from cluster.domain.job import endings
 from cluster.domain.job.results import EndedAttempt, KeptResults, ResultsState, WantedResults, wanted_results
 from cluster.domain.job.selectors import Selection
@@ -19,7 +20,7 @@ from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select_some
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
-from cluster.scheduler.operations.contents import ContentPiece, check_digests, messages_of, sender_of
+from cluster.scheduler.operations.contents import check_digests, messages_of, sender_of
 from cluster.scheduler.own_attempts import own_among
 from cluster.scheduler.threads import to_its_end
 from cluster.store.contents.interface import Contents

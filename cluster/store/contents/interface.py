@@ -12,9 +12,7 @@ from typing import NamedTuple, Protocol, Self
 from cluster.domain.base.errors import Unreachable
 from cluster.domain.files.tree import Entry, TreeSize
 
-SMALL = 64 * 1024  # bytes: what is larger is a file of its own
 LIFE = 24 * 3600.0  # seconds that a content stays which nothing holds
-AT_ONCE = 20_000  # digests of one question
 
 
 class BrokenContent(Unreachable):

@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from cluster.domain.base.errors import InvalidInput, MissingContents
+from cluster.domain.files.pieces import SMALL
 from cluster.domain.files.tree import Entry, EntryKind, TreeSize, decode, size_of
 from cluster.store.contents import schema as sql
 from cluster.store.contents.database import ContentsDatabase, in_lists
 from cluster.store.contents.files import ContentFiles, NewFile
-from cluster.store.contents.interface import LIFE, SMALL, ContentsSpace, Missing
+from cluster.store.contents.interface import LIFE, ContentsSpace, Missing
 
 DATABASE, FILES = "contents.db", "contents"  # in the scheduler's directory
 _SOME = 1000  # entries of a tree that are looked up together
