@@ -23,8 +23,9 @@ class NoLines(InvalidInput):
 
 
 def reads_stdin(options: Mapping[str, Any]) -> list[str]:
-    """The flags of options that are to be read from there."""
-    return [each.flag for each in TYPED if each.kind.reads_file and options[each.name] == "-"]
+    """What is to be read from there: the flags of options, and - where that is the command."""
+    flags = [each.flag for each in TYPED if each.kind.reads_file and options[each.name] == "-"]
+    return flags + ["-"] * (options["command"][:1] == ("-",))
 
 
 def read_stdin_once(options: Mapping[str, Any]) -> None:

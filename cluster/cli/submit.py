@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -30,6 +30,11 @@ from cluster.domain.job.kinds import SWITCH, VARIABLES
 from cluster.domain.job.options import Option
 from cluster.domain.job.script import name_of
 from cluster.domain.job.spec import OPTIONS, JobSpec, wrong_variable_name
+
+if TYPE_CHECKING:
+    from cluster.cli.quick.head_start import HeadStart
+    from cluster.client.aio import AsyncClient
+    from cluster.client.submitting import Uploaded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -146,16 +151,7 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
 @click.option("--no-stdin", is_flag=True, help="Give tasks nothing to read, whatever our stdin is.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
-def run(
-    ctx: click.Context,
-    /,
-    file: str | None,
-    to: str | None,
-    flat: bool,
-    no_stdin: bool,
-    quiet: bool,
-    **options: Any,
-) -> int:
+def run(ctx: click.Context, /, file: str | None, no_stdin: bool, quiet: bool, **options: Any) -> int:
     """Run a command on the cluster as if it ran here.
 
     Its output comes here as it is written, its exit code becomes ours (of an array: the highest). What a file
@@ -183,30 +179,43 @@ def run(
         remark(f"{none}, so nothing was run")
         return 0
 
+    to, flat = options["to"], options["flat"]
     if not spec.out and (to is not None or flat):
         raise InvalidInput(f"{'--flat' if to is None else '--to'} needs --out: say which files are to come here")
     if spec.every:
         raise InvalidInput("--every makes a job that never ends: hand it in with `cluster job submit`")
 
+    asks = not no_stdin and head_start.accepted is None and not reads_stdin(options)
     files = files_of(options, refuses=no_stdin)
 
     async def work() -> int:
-        from cluster.cli.follow import Follower, hand_in
-        from cluster.cli.follow_results import follow_and_fetch
-
         async with client(ctx, start=True, head_start=head_start) as cluster:
-            given = files
-            if not no_stdin and head_start.accepted is None and not reads_stdin(options):
-                given = with_given_stdin(cluster.endpoint, files)
+            given = with_given_stdin(cluster.endpoint, files) if asks else files
             uploaded = await with_files(cluster, [spec], [given], quiet=quiet)
-            job = await hand_in(cluster, uploaded or spec, head_start)
-            if job is None:
-                return INTERRUPTED
-            remark_on_job(job, spec, cluster.endpoint)
-            follower = Follower(cluster, [job], quiet, head_start)
-            return await (follow_and_fetch(follower, cluster, job, to or ".", flat) if spec.out else follower.follow())
+            return await _run_here(cluster, uploaded or spec, spec, head_start, quiet, to or ".", flat)
 
     return asyncio.run(work())
+
+
+async def _run_here(
+    cluster: "AsyncClient",
+    job_or_files: "JobSpec | Uploaded",
+    spec: JobSpec,
+    head_start: "HeadStart",
+    quiet: bool,
+    to: str,
+    flat: bool,
+) -> int:
+    """Hands the job in and follows it. Its exit code."""
+    from cluster.cli.follow import Follower, hand_in
+    from cluster.cli.follow_results import follow_and_fetch
+
+    job = await hand_in(cluster, job_or_files, head_start)
+    if job is None:
+        return INTERRUPTED
+    remark_on_job(job, spec, cluster.endpoint)
+    follower = Follower(cluster, [job], quiet, head_start)
+    return await (follow_and_fetch(follower, cluster, job, to, flat) if spec.out else follower.follow())
 
 
 def typed_in(ctx: click.Context) -> Collection[str]:
