@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from cluster.client.backend import WantedHistory, WantedOutput
 from cluster.client.connection import hanging_up, ready
+from cluster.client.content_calls import ContentCalls
 from cluster.client.messages import (
     job_of,
     output_fields,
@@ -39,7 +40,6 @@ from cluster.client.types import (
     User,
     Worker,
 )
-from cluster.domain.files.pieces import ContentPiece
 from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -51,7 +51,7 @@ from cluster.rpc.specs import changes_to_proto
 from cluster.v1 import jobs_pb2
 
 
-class JobsServiceBackend(ResultCalls):
+class JobsServiceBackend(ContentCalls, ResultCalls):
     """The verbs as calls of the Jobs service, which a `stub` makes: gRPC's, or one like it. Subclasses say how it is
     reached."""
 
@@ -328,31 +328,6 @@ class JobsServiceBackend(ResultCalls):
         with self._calling():
             answer = await self._beside("Workers").ResumeWorkers(admin_pb2.ResumeWorkersRequest(workers=workers))
         return tuple(map(worker_of, answer.workers))
-
-    async def find_missing(self, digests: Sequence[bytes], patience: float) -> Sequence[tuple[int, int]]:
-        from cluster.v1 import files_pb2
-
-        files = self._beside("Files")
-        with self._calling():
-            await self._ready(patience)
-            answer = await files.FindMissing(files_pb2.FindMissingRequest(digests=digests))
-        begun = {each.place: each.bytes for each in answer.begun}
-        return [(place, begun.get(place, 0)) for place in answer.missing]
-
-    async def put_contents(self, messages: AsyncGenerator[Sequence[ContentPiece], None]) -> None:
-        from cluster.v1 import files_pb2
-
-        files = self._beside("Files")
-        with self._calling(), hanging_up(files.PutContents()) as call:
-            async with aclosing(messages):
-                async for pieces in messages:
-                    each = [files_pb2.ContentPiece(**piece._asdict()) for piece in pieces]
-                    if call.done():
-                        break  # its status says why
-                    await call.write(files_pb2.PutContentsRequest(pieces=each))
-                else:
-                    await call.done_writing()
-            await call
 
     @abstractmethod
     async def close(self) -> None:
