@@ -55,7 +55,7 @@ class BlankFile:
         path = f"{directory}/{name}"
         self._named = not (nameless and self._may_be_nameless(path, directory))
         if self._named:
-            fd = _with_parent(path, lambda path: os.open(path, _NAMED, 0o600))
+            fd = with_parent(path, lambda path: os.open(path, _NAMED, 0o600))
             self._give(fd)
             return fd
         if self._next < 0:
@@ -67,7 +67,7 @@ class BlankFile:
         """The present attempt's has that name from now on. Raises OSError, with EEXIST when there is one of that
         name."""
         if not self._named:
-            _with_parent(path, self._link)
+            with_parent(path, self._link)
             self._named = True
 
     def ended(self, path: str) -> int:
@@ -114,7 +114,7 @@ class BlankFile:
 
     def _enter(self, path: str, directory: str) -> None:
         """What is blank may be used there, too, if it is the same file system."""
-        device = _with_parent(path, lambda _: os.stat(directory)).st_dev
+        device = with_parent(path, lambda _: os.stat(directory)).st_dev
         if device != self._device:
             self._forget()
             self._device = device
@@ -136,7 +136,7 @@ class BlankFile:
         return True
 
     def _make(self, path: str) -> None:
-        fd = _with_parent(path, lambda path: os.open(os.path.dirname(path), _NAMELESS, 0o600))
+        fd = with_parent(path, lambda path: os.open(os.path.dirname(path), _NAMELESS, 0o600))
         try:
             self._give(fd)
             self._file = os.open(f"/proc/self/fd/{fd}", os.O_PATH)
@@ -199,7 +199,7 @@ class BlankDirectory:
     def _make(self, path: str) -> None:
         self._close()
         # Traversable above, so that another user's job finds its way to its own directory, and nothing else.
-        _with_parent(path, lambda path: os.mkdir(path, 0o700), 0o711)
+        with_parent(path, lambda path: os.mkdir(path, 0o700), 0o711)
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         if self._owner is not None:
             os.fchown(self.fd, *self._owner)
@@ -208,7 +208,7 @@ class BlankDirectory:
         """Whether it is there, the same, empty and unchanged."""
         try:
             status = os.lstat(path)
-            return _state(status) == self._given and not os.listdir(path) and not _has_attributes(self.fd)
+            return _state(status) == self._given and not os.listdir(path) and not has_attributes(self.fd)
         except OSError:
             return False
 
@@ -226,7 +226,7 @@ def _is_as_given(fd: int, given: tuple[int, ...]) -> bool:
         fcntl(fd, F_SETLEASE, F_UNLCK)
     except OSError:
         return False
-    return _state(os.fstat(fd)) == given and not _has_attributes(fd)
+    return _state(os.fstat(fd)) == given and not has_attributes(fd)
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
@@ -234,7 +234,7 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ctime_ns, *status[:7]  # mode, inode, device, links, owner, group, size
 
 
-def _has_attributes(fd: int) -> bool:
+def has_attributes(fd: int) -> bool:
     """Of those that its owner may set, access lists among them."""
     try:
         names = os.listxattr(fd)
@@ -253,7 +253,7 @@ def _renamed(before: str, path: str) -> bool:
     return True
 
 
-def _with_parent(path: str, make: Callable[[str], T], mode: int = 0o700) -> T:
+def with_parent(path: str, make: Callable[[str], T], mode: int = 0o700) -> T:
     """The agent removes directories of jobs that are empty, which may happen in between."""
     for _ in range(TRIES - 1):
         with suppress(FileNotFoundError):

@@ -20,16 +20,16 @@ Status = tuple[int, int] | None  # a further descriptor of a process, and which 
 
 
 class Settings:
-    """How all processes of one slot are started: in sessions of their own, reading `stdin`, with no signal ignored or
-    blocked."""
+    """How all processes of one slot are started: in sessions of their own, reading `stdin` (a descriptor, which may be
+    another one for each), with no signal ignored or blocked."""
 
     def __init__(self, stdin: int, reset_ids: bool) -> None:
         """`reset_ids`: their effective user becomes our real one."""
-        self._stdin = stdin
+        self.stdin = stdin
         self._attributes = ctypes.create_string_buffer(_ROOM)
         self._actions: Any = None
         self._actions_at = 0
-        self._given: tuple[int, int, Status] = (-1, -1, None)
+        self._given: tuple[int, int, int, Status] = (-1, -1, -1, None)
         signals = ctypes.create_string_buffer(_ROOM)
         _checked(_libc.posix_spawnattr_init(self._attributes))
         _libc.sigemptyset(signals)
@@ -43,14 +43,14 @@ class Settings:
 
     def actions(self, out: int, err: int, status: Status = None) -> int:
         """The address of what gives a process these descriptors. Most have the same as the one before."""
-        if self._given != (out, err, status):
+        if self._given != (self.stdin, out, err, status):
             if self._actions is not None:
                 _libc.posix_spawn_file_actions_destroy(self._actions)
             self._actions = ctypes.create_string_buffer(_ROOM)
             _checked(_libc.posix_spawn_file_actions_init(self._actions))
-            for fd, target in ((self._stdin, 0), (out, 1), (err, 2), *((status,) if status else ())):
+            for fd, target in ((self.stdin, 0), (out, 1), (err, 2), *((status,) if status else ())):
                 _checked(_libc.posix_spawn_file_actions_adddup2(self._actions, fd, target))
-            self._given, self._actions_at = (out, err, status), ctypes.addressof(self._actions)
+            self._given, self._actions_at = (self.stdin, out, err, status), ctypes.addressof(self._actions)
         return self._actions_at
 
 

@@ -13,8 +13,10 @@ that is stopped so, the launcher lets go on; one that is killed takes its attemp
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.job.exec_limits import MAX_STRING, is_too_long
@@ -30,6 +32,8 @@ from cluster.launcher.command_sequence import lead
 from cluster.launcher.log import log
 from cluster.launcher.sandbox_status import SandboxStatus
 from cluster.launcher.slot_protocol import HandedAttempt
+from cluster.launcher.unpacking import ContentMissing, content_path
+from cluster.launcher.views import Views
 
 _OWN = frozenset(OF_ATTEMPTS)  # variables that differ between attempts of a template
 PATH_SHOWN = 120  # characters of a PATH that an error tells
@@ -44,10 +48,10 @@ class TooLate(Exception):
 
 class Running:
     """An attempt that was started: its leader, the stem of its output files and how many there are (one when both
-    streams go there), its own directory ("": none), and the names of files that it was given there. Of several
-    commands also these, and a descriptor that tells which was begun."""
+    streams go there), its own directory ("": none), whether that is a view of an upload, and the names of files that it
+    was given there. Of several commands also these, and a descriptor that tells which was begun."""
 
-    pid, files, directory = 0, 0, ""
+    pid, files, directory, is_view = 0, 0, "", False
     given: Sequence[str] = ()
     commands: Sequence[Sequence[str]] = ()
     told = -1
@@ -71,8 +75,9 @@ class Spawner:
             self._both
         )  # of the attempts of the template: when they are merged, the first
         self._directory = BlankDirectory(self._owner)
-        null = os.open("/dev/null", os.O_RDONLY)
-        self._settings = Settings(null, reset_ids=self._uid is not None)
+        self._views = Views(self._owner, self._as_user)
+        self._null = os.open("/dev/null", os.O_RDONLY)
+        self._settings = Settings(self._null, reset_ids=self._uid is not None)
         self._sandbox: SandboxStatus | None = None  # of the attempts of the template, where something shuts them in
         self._status: Status = None  # how they get it
         self._template: Template | None = None  # of the last attempt; another job has another one
@@ -101,6 +106,8 @@ class Spawner:
             self._enter(running, attempt, template)
             if late():
                 raise TooLate
+            if template.stdin:
+                self._settings.stdin = self._open_stdin(template)
             running.pid = self._spawn(running, attempt, template, files)
             return running
         except BaseException as e:
@@ -111,6 +118,9 @@ class Spawner:
         finally:
             for fd in files:
                 os.close(fd)
+            if self._settings.stdin != self._null:
+                os.close(self._settings.stdin)
+                self._settings.stdin = self._null
 
     def name(self, running: Running) -> None:
         """Its output files can be found by their names from now on; what cannot be named now is tried at its end."""
@@ -127,10 +137,11 @@ class Spawner:
         if running.directory:
             if running.given:
                 given_files.remove(running.directory, running.given)
+            place = self._views if running.is_view else self._directory
             if self._template is not None and self._template.keeps:
-                self._directory.let_go()
+                place.let_go()
             else:
-                self._directory.ended(running.directory)
+                place.ended(running.directory)
         return out, err
 
     def why_unmade(self, running: Running, code: int | None) -> str:
@@ -181,16 +192,47 @@ class Spawner:
         if template.fresh_cwd or content:
             path = f"{template.cwd if template.fresh_cwd else template.given}/{attempt.stem}"
             try:
-                running.directory = self._directory.enter(path)
+                directory = self._make_directory(running, path, attempt, template)
                 for name, data in content.items():
                     running.given = [*running.given, name]
-                    given_files.write(self._directory.fd, name, data, self._owner)
+                    given_files.write(directory, name, data, self._owner)
             except OSError as e:
                 what = "write the files of the attempt into" if running.directory else "make"
                 text = f"cannot {what} the working directory {quoted(path)}: {e.strerror}"
                 raise CannotStart(text, returned=e.errno in _LACKING) from None
         if not template.fresh_cwd:
             self._change_directory(template.cwd)
+
+    def _make_directory(self, running: Running, path: str, attempt: HandedAttempt, template: Template) -> int:
+        """The attempt's own, with what it finds of an upload; a descriptor of it. Raises OSError, CannotStart."""
+        if not template.upload:
+            running.directory = self._directory.enter(path)
+            return self._directory.fd
+        try:
+            directory = self._views.enter(path, template, int(attempt.stem.partition(".")[0]))
+        except (ContentMissing, InvalidInput) as e:
+            raise CannotStart(f"its upload cannot be unpacked: {e}", returned=isinstance(e, ContentMissing)) from None
+        running.directory, running.is_view = path, True
+        return directory
+
+    def _open_stdin(self, template: Template) -> int:
+        try:
+            return os.open(content_path(template.contents, template.stdin), os.O_RDONLY)
+        except OSError as e:
+            raise CannotStart(f"its stdin cannot be read in this worker's cache: {e.strerror}", returned=True) from None
+
+    @contextmanager
+    def _as_user(self) -> Iterator[None]:
+        """Within it we have no more rights than the job."""
+        if self._uid is None:
+            yield
+            return
+        os.seteuid(self._uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            self._became()
 
     def _change_directory(self, cwd: str) -> None:
         """Not skipped when it is the same path as before: it may have been replaced by another directory.
@@ -199,15 +241,8 @@ class Spawner:
         would see what a closed directory further up hides from it.
         """
         try:
-            if self._uid is None:
+            with self._as_user():
                 os.chdir(cwd)
-                return
-            os.seteuid(self._uid)
-            try:
-                os.chdir(cwd)
-            finally:
-                os.seteuid(0)
-                self._became()
         except OSError as e:
             raise CannotStart(f"cannot use {quoted(cwd)} as working directory: {e.strerror}") from None
 

@@ -231,7 +231,7 @@ def test_each_says_who_acts(option: Option) -> None:
     else:
         refuse_what_needs_a_scheduler(spec)
     if Scope.LAUNCHER in option.scope:
-        assert option.field in Template.__slots__, f"domain/launcher/messages.py: Template has no {option.field}"
+        assert option.field in Template.__slots__, f"domain/launcher/template.py: Template has no {option.field}"
         assert for_launcher(spec)[option.field] == value_of(option)
 
 
@@ -304,7 +304,7 @@ def test_a_new_option_is_its_field_and_its_line(tmp_path: Path) -> None:
         "\nfrom cluster.domain.job.kinds import COUNT, LIMIT",
     )
     copy.insert("domain/job/spec.py", "\n    numbering: Numbering", FIELD)
-    copy.insert("domain/launcher/messages.py", "\n\nclass Item(", OF_TEMPLATE)
+    copy.insert("domain/launcher/template.py", "\n\nclass Item(", OF_TEMPLATE)
     copy.change_job_proto(add_lines)
     assert copy.run(USE) == {
         "python": True,

@@ -22,6 +22,10 @@ class Template:
     seen_as: where the attempt finds its own directory, which is elsewhere for what is shut in; empty: where it is.
     status_fd: the descriptor on which what shuts each command in tells how that has left; 0: nothing tells.
     files: that each attempt finds in its own directory (cluster.domain.job.given_files).
+    contents: the directory of this worker's contents, by digests in hex, where what follows is.
+    upload: the tree that each attempt finds in its fresh directory; empty: none. upload_each: of that only the file at
+        its index. upload_shared: files are links to one copy, where jobs cannot write to that.
+    stdin: the content that each attempt reads; empty: there is nothing to read.
     cpus: millicpus held while it runs.
     amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
     timeout: seconds it may run, None: no limit.
@@ -65,6 +69,11 @@ class Template:
     files: tuple[str, ...] = ()
     status_fd: int = 0
     keeps: bool = False
+    contents: str = ""
+    upload: str = ""
+    upload_each: bool = False
+    upload_shared: bool = False
+    stdin: str = ""
 
     @property
     def memory(self) -> int:
