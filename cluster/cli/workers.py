@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Options that the worker knows by the same name.
 _SAME = (
     *("name", "join", "scheduler", "listen", "or_next_port", "gpus", "reserve", "idle_exit", "stays_for", "standalone"),
-    *("stop_jobs", "execute_python", "execute_network", "execute_unconfined", "runner"),
+    *("cache_limit", "stop_jobs", "execute_python", "execute_network", "execute_unconfined", "runner"),
 )
 
 
@@ -80,6 +80,12 @@ class WorkerGroup(DaemonCommand, click.Group):
     "--reserve",
     type=SIZE,
     help="Disk to keep free; with less it takes nothing (default: 5 %, at most 1GiB).",
+)
+@click.option(
+    "--cache",
+    "cache_limit",
+    type=SIZE,
+    help="Disk for what jobs find and read, kept for the next (default: 10 %, at most 20GiB).",
 )
 @click.option(
     "--execute-python", default="", metavar="PATH", help="python3 of jobs that are shut in (default: its own)."

@@ -22,6 +22,7 @@ from cluster.domain.worker.idling import Idling
 from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
     OWN,
+    FetchContents,
     FreezeAttempts,
     LauncherConnected,
     LauncherReported,
@@ -34,6 +35,8 @@ from cluster.domain.worker.messages import (
 from cluster.rpc.convert import hello_to_proto
 from cluster.v1 import scheduler_pb2
 from cluster.worker.agent_pipeline import AgentPipeline
+from cluster.worker.contents.fetching import ContentFetches
+from cluster.worker.contents.files import CacheFiles
 from cluster.worker.disk_space import Disks
 from cluster.worker.hooks import Hooks, Scheduler
 from cluster.worker.launcher_keeper import keep_launcher
@@ -68,6 +71,7 @@ class Agent:
     scheduler: Scheduler | None
     hooks: Hooks
     disks: Disks = field(default_factory=lambda: Disks(()))
+    cache: int | None = None  # bytes that contents may take; None: as usual
     idling: Idling = field(default_factory=lambda: Idling(None))
     readers: Readers = field(init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -85,6 +89,7 @@ class Agent:
     _pushes: OutputPushes = field(init=False)
     _results: ResultPushes = field(init=False)
     _growth: Growth = field(init=False)
+    _contents: ContentFetches = field(init=False)
     _quiet: QuietWatch = field(init=False)
     _watcher: Watcher = field(init=False)
 
@@ -110,6 +115,14 @@ class Agent:
         )
         self._results = ResultPushes(
             self.outputs, self.readers.lanes, lambda: self._scheduler.open_session, self.templates.user.uid
+        )
+        self._contents = ContentFetches(
+            CacheFiles(self.templates.contents, self.templates.user.gid),
+            (self.cache, self.core.room.reserve),
+            self.readers.lanes,
+            lambda: self._scheduler.open_session,
+            self.put,
+            self.outputs.remove_left,
         )
         self._reporter = Reporter(self.outputs, self.readers.lanes, lambda: self._scheduler.session)
         self._reports = LauncherReports(self.outputs, self.readers.lanes)
@@ -168,6 +181,7 @@ class Agent:
         self._scheduler.close()
         self._room.close()
         self._growth.close()
+        self._contents.close()
         self._quiet.close()
         self._watcher.close()
         self.readers.lanes.close()
@@ -194,6 +208,7 @@ class Agent:
             elif isinstance(event, LauncherConnected):
                 self._after_connect(event)
         self._room.after_turn(_now().mono)
+        self._contents.look(bool(self.core.room.shortage))
         news = any(isinstance(event, LauncherReported) for event in self.pipeline.events)
         if why := self.idling.look(busy=self._is_busy(), news=news, now=_now().mono):
             self.hooks.idle(why)
@@ -240,6 +255,12 @@ class Agent:
 
     def remove_output(self, keys: tuple[AttemptKey, ...]) -> None:
         self.outputs.remove(keys)
+
+    def fetch_contents(self, effect: FetchContents) -> None:
+        self._contents.fetch(effect)
+
+    def release_contents(self, number: int) -> None:
+        self._contents.release(number)
 
     def hand_over(self, reports: Sequence[JournalEntry]) -> None:
         self.hooks.handed_over(reports)

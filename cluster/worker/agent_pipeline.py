@@ -19,11 +19,13 @@ from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
     AckJournal,
     CommandsReceived,
+    FetchContents,
     Finished,
     HandOver,
     HangUp,
     OpenSession,
     PushOutput,
+    ReleaseContents,
     RemoveOutput,
     SaveEpoch,
     SendHeartbeat,
@@ -54,6 +56,8 @@ class AgentHost(Protocol):
 
     def push_output(self, keys: tuple[AttemptKey, ...]) -> None: ...
     def remove_output(self, keys: tuple[AttemptKey, ...]) -> None: ...
+    def fetch_contents(self, effect: FetchContents) -> None: ...
+    def release_contents(self, number: int) -> None: ...
     def hand_over(self, reports: Sequence[JournalEntry]) -> None:
         """Reports about jobs of the worker's own API."""
 
@@ -110,6 +114,10 @@ class AgentPipeline:
                 host.hang_up(session, why)
             case SaveEpoch():
                 pass  # before the core heard of it
+            case FetchContents():
+                host.fetch_contents(effect)
+            case ReleaseContents(number):
+                host.release_contents(number)
             case HandOver(reports):
                 host.hand_over(reports)
             case PushOutput(keys):

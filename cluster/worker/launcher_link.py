@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cluster.domain.base.errors import Unreachable
 from cluster.domain.base.ids import AttemptKey
@@ -125,6 +125,8 @@ class LauncherLink:
                 if effect.spec.quiet_timeout:
                     self._quiet[effect.job] = effect.spec.quiet_timeout
                 template = self.templates.make(effect.job, effect.job_id, effect.spec, effect.leash)
+                if effect.refusal:
+                    template = replace(template, refusal=effect.refusal)
                 self._define(runner, effect.template, effect.job, template, held)
             case Start():
                 runner.start(self._defined[effect.template][1], map(_item, effect.items))

@@ -53,6 +53,7 @@ class WorkerOptions:
     scripts: Path | None = None  # folder that jobs may take scripts from
     run_as: str | None = None  # user that jobs run as; None: the agent's own, or nobody when that is root
     reserve: int | None = None  # bytes of its disks to keep free: with less it takes nothing; None: as usual
+    cache_limit: int | None = None  # bytes for contents that jobs find and read; None: as usual
     standalone: bool = False  # without a scheduler
     http: HttpOptions | None = None  # of one that stands alone: the gateway beside it; None: there is none
     stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted

@@ -88,6 +88,8 @@ class Options(SandboxOptions, Protocol):
     @property
     def reserve(self) -> int | None: ...
     @property
+    def cache_limit(self) -> int | None: ...
+    @property
     def idle_exit(self) -> float | None: ...
     @property
     def stays_for(self) -> float | None: ...
@@ -146,6 +148,7 @@ class WorkerService:
             None if alone else Scheduler(address, lambda: membership.credentials, self._register),
             self._hooks(),
             Disks((directory, directory / "jobs", work)),
+            options.cache_limit,
             Idling(options.idle_exit, leaves_at),
         )
         self._jobs_listener = self._listener_for_jobs(theirs)

@@ -14,6 +14,7 @@ from cluster.domain.job.spec import JobSpec, for_launcher
 from cluster.domain.job.task_variables import of_job
 from cluster.domain.launcher.allocation import GPU_VARIABLE
 from cluster.domain.launcher.template import Template
+from cluster.domain.worker.fetching import needs_contents, stdin_of
 from cluster.worker.inside.place import Inside
 from cluster.worker.output.files import kept_name
 from cluster.worker.output.lanes import Lanes
@@ -92,6 +93,11 @@ class Templates:
         default_factory=dict, init=False
     )  # script: its path, or why there is none
 
+    @property
+    def contents(self) -> Path:
+        """The directory of this worker's cache of contents."""
+        return self.work / "contents"
+
     async def find_script(self, script: str, lanes: Lanes) -> None:
         """Looks for it in a lane, since the folder may be on a disk that hangs: for the next template that needs it."""
         try:
@@ -135,6 +141,11 @@ class Templates:
             then=spec.then,
             files=spec.files,
             keeps=bool(spec.out),
+            contents=str(self.contents) if needs_contents(spec) else "",
+            upload=spec.upload,
+            upload_each=spec.upload_each,
+            upload_shared=spec.upload_shared,
+            stdin=stdin_of(spec),
             script_at=len(argv) - len(spec.script_args) - 1 if spec.script_text else 0,
             token_key=calls.token_key(number) if calls is not None else "",
             **for_launcher(spec),

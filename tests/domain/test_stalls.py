@@ -8,7 +8,7 @@ from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed, Se
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import HeartbeatAnswered, Hello, Welcome
-from cluster.domain.worker.core import GOODBYE
+from cluster.domain.worker.closing import GOODBYE
 from cluster.domain.worker.messages import (
     ConfirmLease,
     Finished,

@@ -9,7 +9,7 @@ from cluster.domain.session.messages import (
     ReportAcknowledged,
     Welcome,
 )
-from cluster.domain.worker.core import GOODBYE
+from cluster.domain.worker.closing import GOODBYE
 from cluster.domain.worker.messages import (
     AckJournal,
     ConfirmLease,

@@ -24,6 +24,7 @@ from cluster.worker.templates import RunAs, Templates
 from tests.sim.launcher import PASSING, Launcher, Message
 from tests.sim.network import Connection
 from tests.sim.stalling import Stalling
+from tests.sim.uploads import Fetching
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
@@ -45,6 +46,7 @@ class Agent:
         self.usable = False  # a scheduler has welcomed it
         self.connection: Connection | None = None
         self._reports = ReportQueue(self._send)
+        self.fetching = Fetching(self, machine)
         self._sending: Any = None  # the way through `_reports` that is under way
         self._heard: deque[Iterator[Downward]] = deque()  # what was said in the session, and the core has not heard
         self._saving: Any = None  # what is saved before it does
@@ -91,6 +93,7 @@ class Agent:
     def crash(self) -> None:
         """The kernel closes what it had open."""
         self.alive = False
+        self.machine.cache.forgot_uses = True
         if self._line:
             self._line.close()
         if self.connection:
@@ -228,6 +231,12 @@ class Agent:
             self.machine.outputs.pop(key, None)
 
     remove_output = push_output
+
+    def fetch_contents(self, effect: wm.FetchContents) -> None:
+        self.fetching.fetch(effect)
+
+    def release_contents(self, number: int) -> None:
+        self.fetching.release(number)
 
     def hand_over(self, reports: object) -> None:
         raise AssertionError("there are no jobs of the worker's own API here")

@@ -107,6 +107,11 @@ def with_a_crowd(seed: int) -> Scenario:
     return simulate(seed, crowded=True, stubborn=False, submissions=12)
 
 
+def with_uploads(seed: int) -> Scenario:
+    """Jobs find contents that workers must fetch; every other time processes are killed."""
+    return simulate(seed, uploads=True, climate=RESTARTS if seed % 2 else ())
+
+
 def with_an_absence(seed: int) -> Scenario:
     """The scheduler is away, for less than is promised to cost nothing. Nothing else goes wrong, so nothing may die of
     its leash or be lost."""
@@ -133,6 +138,7 @@ PLAYED: Mapping[Life, int] = {
     with_needs: 20,
     with_a_crowd: 40,
     with_an_absence: 60,
+    with_uploads: 24,
 }
 
 

@@ -23,6 +23,7 @@ from tests.sim.network import Connection, Link
 from tests.sim.slots import Process, Slot
 from tests.sim.stalling import Stalling
 from tests.sim.truth import OUT_OF_MEMORY, Truth
+from tests.sim.uploads import Cache
 from tests.sim.world import Action, World
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Machine:
         self.notes = BegunNotes()
         self.incarnation = ""
         self.rebooted = False
+        self.cache = Cache()
         self.outputs: dict[AttemptKey, tuple[bytes, bytes]] = {}
         self.processes: dict[str, Process] = {}
         self._pids = count(1)

@@ -38,6 +38,7 @@ from tests.sim.orders import Orders
 from tests.sim.scheduler import SchedulerHost
 from tests.sim.timekeeping import draw_times
 from tests.sim.truth import Truth
+from tests.sim.uploads import draw_upload
 from tests.sim.world import World
 
 LEASE = 15.0
@@ -75,6 +76,7 @@ class Scenario:
         clocks: bool = False,
         needs: bool = False,
         crowded: bool = False,
+        uploads: bool = False,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
         again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
@@ -82,7 +84,7 @@ class Scenario:
         `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs. `orders`: people
         pause jobs and the queue, and set priorities. `clocks`: jobs wait for times, have deadlines, or come again.
         `needs`: workers differ in what they have beside cpus, and jobs ask for that. `crowded`: several users want more
-        than there is, of large tasks and small ones."""
+        than there is, of large tasks and small ones. `uploads`: jobs find contents that workers must fetch."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -109,6 +111,7 @@ class Scenario:
         self._submitted = 0
         self._again = Random(f"again {seed}")  # apart, so that what else is drawn stays as it is
         self._growing = Random(f"growing {seed}")
+        self._uploading = Random(f"uploading {seed}") if uploads else None
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
         climate = climate or climates.draw(world.random)
         whose = (world, self.truth, self.scheduler, self.machines, self._make_id, self._again)
@@ -183,6 +186,8 @@ class Scenario:
 
     def _draw_spec(self) -> JobSpec:
         spec = self._draw_any_spec()
+        if self._uploading:
+            spec = draw_upload(self._uploading, spec)
         if self._crowded:
             largest = max(machine.millicpus for machine in self.machines)
             return draw_crowded(self.world.random, spec, largest)
@@ -415,6 +420,7 @@ class Scenario:
         assert not launcher.core.unacked, f"{machine.name}: never acknowledged: {launcher.core.unacked}"
         left = (agent.core.held.backlog, agent.core.held.running, agent.core.outbox.ended)
         assert not any(left), f"{machine.name}: its agent holds {left}"
+        assert not agent.fetching.uses, f"{machine.name}: its agent keeps what nobody uses: {agent.fetching.uses}"
         assert machine.epoch == self.scheduler.epoch
 
 

@@ -118,6 +118,9 @@ class Slot:
         if machine.disk.full:
             self._ended(ev.StartFailed(item.key, "no space", None, returned=True))
             return
+        if not machine.cache.check_start(key, self._busy.template):
+            self._ended(ev.StartFailed(item.key, "its upload is not here", None, returned=True))
+            return
         if self.world.chance(machine.launch_failures):
             machine.truth.launch_failures.add(key)
             self._ended(ev.StartFailed(item.key, "no such file", 127))

@@ -203,3 +203,10 @@ def test_absences_of_the_scheduler_below_what_is_promised_cost_nothing(part: ran
 def test_with_the_real_store(seed: int, tmp_path: Path) -> None:
     """Its rows bring back the same jobs as records kept in memory do."""
     simulate(seed, open_store=lambda: SqliteStore(tmp_path / "cluster.db", "0123456789abcdef"))
+
+
+@pytest.mark.slow
+@in_parts(range(PLAYED[lives.with_uploads]))
+def test_nothing_starts_before_what_it_finds_is_here_and_nothing_waits_for_that_for_ever(part: range) -> None:
+    for seed in part:
+        lives.with_uploads(seed)

@@ -84,6 +84,7 @@ class Truth:
     runs: dict[AttemptKey, Run] = field(default_factory=dict)
     small_outputs: dict[AttemptKey, SmallOutput] = field(default_factory=dict)  # that must be kept with the end
     launch_failures: set[AttemptKey] = field(default_factory=set)
+    unfetchable: set[int] = field(default_factory=set)  # jobs of which some worker was told that it never gets that
     orphans: set[AttemptKey] = field(default_factory=set)  # their launcher died before it could see their end
     reboots: dict[str, float] = field(default_factory=dict)  # machine: when it last forgot
     cancelled: dict[int, IntervalSet] = field(default_factory=dict)  # job: tasks that somebody wanted cancelled
@@ -315,7 +316,8 @@ class Truth:
             return
         run = self.runs.get(key)
         if end.reason == "launch_failed":
-            assert key in self.launch_failures, f"{key} is shown as launch_failed, nobody tried"
+            tried = key in self.launch_failures or key.job in self.unfetchable
+            assert tried, f"{key} is shown as launch_failed, nobody tried"
             return
         if run is None and key in self.orphans and end.reason in ("cancelled", "stopped", "max_fails"):
             return  # it hung before it ran, and is called what its launcher wanted of it

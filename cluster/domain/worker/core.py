@@ -34,6 +34,8 @@ from cluster.domain.session.messages import (
     Welcome,
 )
 from cluster.domain.session.offer import NOTHING, Offer
+from cluster.domain.worker.closing import Closing
+from cluster.domain.worker.fetching import Fetches
 from cluster.domain.worker.held_attempts import HeldAttempts
 from cluster.domain.worker.held_commands import effect_of
 from cluster.domain.worker.journal import JournalEntry
@@ -42,6 +44,7 @@ from cluster.domain.worker.messages import (
     AckJournal,
     CommandsReceived,
     ConfirmLease,
+    ContentsFetched,
     Finished,
     HandOver,
     HangUp,
@@ -65,14 +68,10 @@ from cluster.domain.worker.messages import (
     WorkerEvent,
 )
 from cluster.domain.worker.outbox import Outbox
-from cluster.domain.worker.report_making import build_report, group, with_output
+from cluster.domain.worker.report_making import build_report, group, in_groups, with_output
 from cluster.domain.worker.room import Room
 from cluster.domain.worker.session import SchedulerSession, SessionState
 from cluster.domain.worker.starts import Starts
-
-# Seconds for the scheduler to acknowledge the last reports when the agent ends. Its disk may be slow, and what it has
-# not heard of stays assigned here until it is given up.
-GOODBYE = 10.0
 
 
 class WorkerCore:
@@ -100,10 +99,9 @@ class WorkerCore:
         self._disowned: set[AttemptKey] = set()
         self._refused: dict[AttemptKey, None] = {}  # assigned in this session while the agent ended or had no room
         self.session = SchedulerSession()
-        self._starts = Starts()
-        self._closing: float | None = None  # when the goodbye is over at the latest
-        self._farewell: int | None = None  # the heartbeat after the last report that said that this worker drains
-        self._stopping = self._finished = False
+        self._fetches = Fetches()  # of what attempts that are held use
+        self._starts = Starts(self._fetches)
+        self._closing = Closing()
 
     # -- the two methods the driver calls
 
@@ -123,6 +121,8 @@ class WorkerCore:
                     self._on_launcher_lost(effects)
                 case RoomMeasured():
                     self.room.measured(event.spaces)
+                case ContentsFetched():
+                    self._on_contents_fetched(event, now.mono, effects)
                 case SessionReady():
                     self._on_session_ready(event, now.mono, effects)
                 case SessionEnded():
@@ -130,16 +130,17 @@ class WorkerCore:
                 case ShutdownRequested():
                     self._on_shutdown_requested(event, now.mono, effects)
         self._look_for_room(now.mono, effects)
+        if self._fetches:
+            self._take_back(self._fetches.take_out(effects))
+            effects += self._fetches.released()
         self._do_what_is_due(now.mono, effects)
         return effects
 
     def next_deadline(self) -> float | None:
         """Boot clock at which a turn is due, or None."""
-        due = [self.session.next_deadline(self._may_connect()), self.room.due()]
+        due = [self.session.next_deadline(self._may_connect()), self.room.due(), self._closing.due(self.session)]
         if self.connected and self._has_report():
             due.append(self.outbox.next_report_at(len(self.held.backlog)))
-        if self._closing is not None and not self._finished:
-            due.append(self.session.silence_ends(self._closing))
         return min([at for at in due if at is not None], default=None)
 
     @property
@@ -160,10 +161,11 @@ class WorkerCore:
         self.offer = replace(self.offer, limits_memory=event.limits_memory)
         self.held = HeldAttempts(event.running, event.backlog, event.frozen)
         self.outbox = Outbox()
+        self._fetches.keep(self.held.__contains__)
         self.session.dial_at(now)
         self._on_reports(event.reports, now, effects)
-        if self._closing is not None:
-            self._let_go(effects)  # it has not heard of that, or is another one
+        if self._closing.has_begun:
+            effects += self._closing.lets_go(self.held)  # it has not heard of that, or is another one
 
     def _on_launcher_lost(self, effects: list[WorkerEffect]) -> None:
         """Nothing can be obeyed now, so nobody is listened to until it is known what the next launcher holds."""
@@ -184,6 +186,7 @@ class WorkerCore:
                 self.room.started()
             else:
                 self.held.ended(key)
+                self._fetches.ended(key)
                 if report.reason == endings.RETURNED and report.text:
                     self.room.start_failed(report.text, now)
             if key in self._disowned:
@@ -205,23 +208,21 @@ class WorkerCore:
     # -- session
 
     def _may_connect(self) -> bool:
-        return self._connect and self._launcher and not self._finished
+        return self._connect and self._launcher and not self._closing.finished
 
     def _on_session_ready(self, event: SessionReady, now: float, effects: list[WorkerEffect]) -> None:
         if event.session != self.session.number or self.session.state is not SessionState.DIALLING:
             return
         self.session.greeted(now)
         hello = Hello(
-            incarnation=self._incarnation,
-            millicpus=self.millicpus,
-            epoch=self.epoch,
+            self._incarnation,
+            self.millicpus,
+            self.epoch,
+            **in_groups(self.held, self._disowned),
+            ended=group(self.outbox.ended),
+            no_room=self.room.shortage,
             home=self.home,
             uptime=now,
-            backlog=group(k for k in self.held.backlog if k not in self._disowned),
-            running=group(k for k in self.held.running if k not in self._disowned),
-            ended=group(self.outbox.ended),
-            frozen=group(self.held.frozen),
-            no_room=self.room.shortage,
             offer=self.offer,
             leaves_in=None if self._leaves_at is None else max(0.0, self._leaves_at - now),
         )
@@ -231,6 +232,7 @@ class WorkerCore:
         if event.session != self.session.number:
             return
         self._connect = self._connect and not event.for_good
+        self._take_back(self._fetches.abandon(), refused=False)
         self.session.ended(now, event.jitter, idle=not self.held)
 
     def _on_commands(self, event: CommandsReceived, now: float, effects: list[WorkerEffect]) -> None:
@@ -267,10 +269,10 @@ class WorkerCore:
             self.epoch = welcome.epoch
             effects.append(SaveEpoch(welcome.epoch))
         self.session.welcomed(welcome.lease, now)
-        self._starts = Starts()
+        self._starts = Starts(self._fetches)
         self._refused = {}  # the hello has said that they are not here; they may have been given to others since
         self.outbox.resend()
-        self._farewell = None
+        self._closing.farewell = None
         self._on_lease_confirmed(0, now, effects)
 
     def _on_lease_confirmed(self, heartbeat: int, now: float, effects: list[WorkerEffect]) -> None:
@@ -280,13 +282,14 @@ class WorkerCore:
     def _close_session(self, why: str, effects: list[WorkerEffect]) -> None:
         """Nothing more is read or sent in it; the driver's SessionEnded makes it final."""
         self.session.closed()
+        self._take_back(self._fetches.abandon(), refused=False)
         effects.append(HangUp(self.session.number, why))
 
     # -- commands
 
     def _on_assign(self, assign: Assign, effects: list[WorkerEffect]) -> None:
         new = [key for key in assign.attempts if key not in self.held and key not in self.outbox.ended]
-        takes = self._closing is None and not self.room.shortage
+        takes = not self._closing.has_begun and not self.room.shortage
         starts = self._starts.of(assign, dict.fromkeys(new if takes else ()))
         if starts is None:
             self._close_session(f"the scheduler assigned tasks of job {assign.attempts.job} without its spec", effects)
@@ -307,24 +310,39 @@ class WorkerCore:
             effects.append(PushOutput(ended))  # what was lost to the scheduler is shown all the same
         self._acknowledge_journal(effects)
 
+    # -- contents
+
+    def _on_contents_fetched(self, event: ContentsFetched, now: float, effects: list[WorkerEffect]) -> None:
+        if event.shortage:
+            self.room.start_failed(event.shortage, now)
+            self._take_back(self._fetches.give_back(event.number))
+        effects += self._fetches.fetched(event, self.held.frozen)
+
+    def _take_back(self, keys: Iterable[AttemptKey], *, refused: bool = True) -> None:
+        """What has waited for contents does not any more."""
+        for key in keys:
+            self.held.ended(key)
+            if refused and key not in self._disowned:
+                self._refused[key] = None
+            self._disowned.discard(key)
+
     # -- reports
 
     def _has_report(self) -> bool:
-        drains_unsaid = self._closing is not None and self._farewell is None
-        return drains_unsaid or bool(self._refused) or self.outbox.may_report
+        return self._closing.is_unsaid or bool(self._refused) or self.outbox.may_report
 
     def _report(self, now: float, effects: list[WorkerEffect]) -> None:
         """Everything that happened since the last report, as far as it fits into one."""
         entries = self.outbox.take(now)
         small, large = with_output(entries)
         sequence = entries[-1].what.seq if entries else 0
-        draining = self._closing is not None
+        draining = self._closing.has_begun
         report = build_report(entries, sequence, self._refused, draining=draining)
         self._refused = {}
         effects.append(SendReport(self.session.number, report, small, large))
         if draining:
             self._send_heartbeat(now, effects)
-            self._farewell = self.session.heartbeat
+            self._closing.farewell = self.session.heartbeat
 
     def _on_report_acknowledged(self, sequence: int, effects: list[WorkerEffect]) -> None:
         acknowledged = self.outbox.acknowledge(sequence)
@@ -357,7 +375,7 @@ class WorkerCore:
             self._send_heartbeat(now, effects)
         if self.connected and self._has_report() and now >= self.outbox.next_report_at(len(self.held.backlog)):
             self._report(now, effects)
-        if self._closing is not None and not self._finished:
+        if self._closing.has_begun and not self._closing.finished:
             self._finish_if_done(now, effects)
 
     def _send_heartbeat(self, now: float, effects: list[WorkerEffect]) -> None:
@@ -366,33 +384,12 @@ class WorkerCore:
     # -- the end
 
     def _on_shutdown_requested(self, event: ShutdownRequested, now: float, effects: list[WorkerEffect]) -> None:
-        if self._closing is None:
-            self._closing = now + GOODBYE
-        self._stopping = self._stopping or event.stop_jobs
+        self._closing.ask(now, event.stop_jobs)
         if self._launcher:
-            self._let_go(effects)
-
-    def _let_go(self, effects: list[WorkerEffect]) -> None:
-        """Stops or recalls what the launcher holds, as the shutdown asks."""
-        if self._stopping and (held := self.held.all):
-            # Of these some may have started meanwhile; a stop recalls those that have not.
-            effects.append(StopAttempts(held))
-        elif self.held.backlog:
-            effects.append(RecallAttempts(tuple(self.held.backlog)))
+            effects += self._closing.lets_go(self.held)
 
     def _finish_if_done(self, now: float, effects: list[WorkerEffect]) -> None:
-        silent = now >= self.session.silence_ends(self._closing or 0.0)
-        unknown = not self._incarnation  # what a launcher holds that an earlier agent has left
-        if self._stopping and (self.held or unknown):
-            if self._launcher:
-                self._closing = now + GOODBYE  # the grace of each bounds this, and its end is to be reported too
-                return
-            if not silent:
-                return  # the launcher has died: only the next one can kill what that left, and say what is lost
-        # Once the scheduler has answered the farewell it assigns nothing more, and knows of all that was refused.
-        answered = self._farewell is not None and self.session.is_answered(self._farewell)
-        settled = answered and self.outbox.is_empty and not (self.held.backlog or self._refused)
-        # A scheduler that has our hello is about to answer: it is to hear of what has ended, and take the outputs.
-        if not self.session.hears or settled or silent:
-            self._finished = True
+        is_settled = self.outbox.is_empty and not (self.held.backlog or self._refused)
+        has_jobs = bool(self.held) or not self._incarnation  # or what a launcher holds that an earlier agent has left
+        if self._closing.is_over(now, self.session, is_settled, has_jobs, self._launcher):
             effects.append(Finished())

@@ -52,6 +52,16 @@ class RoomMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentsFetched:
+    """A fetch has ended: all is here, and stays until it is released; or nothing is, and is not fetched any more.
+    `refusal`: why that can never be had here. `shortage`: why there is no room for it just now. Both in words."""
+
+    number: int
+    refusal: str = ""
+    shortage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionReady:
     """Connected and registered: the scheduler waits for hello."""
 
@@ -85,6 +95,7 @@ WorkerEvent = (
     | LauncherReported
     | LauncherLost
     | RoomMeasured
+    | ContentsFetched
     | SessionReady
     | SessionEnded
     | CommandsReceived
@@ -150,7 +161,8 @@ class StartItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Define:
-    """The launcher's template of that number is from now on for this job."""
+    """The launcher's template of that number is from now on for this job. `refusal`: why none of its attempts can be
+    started, in words; empty: they can."""
 
     template: int
     job: int
@@ -158,12 +170,32 @@ class Define:
     spec: JobSpec
     leash: float
     owner: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     template: int
     items: tuple[StartItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchContents:
+    """Have on this worker what attempts of that job use, by digests in hex ("": none), and say ContentsFetched. Of the
+    upload only what the tasks at these indexes find; None: all of it."""
+
+    number: int
+    job: int
+    upload: str
+    stdin: str
+    indexes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseContents:
+    """No attempt uses what was fetched under that number: it may go. Nobody waits for it any more if it is not here."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +269,8 @@ WorkerEffect = (
     | SaveEpoch
     | Define
     | Start
+    | FetchContents
+    | ReleaseContents
     | RecallAttempts
     | StopAttempts
     | FreezeAttempts

@@ -1,7 +1,7 @@
 """How a stretch of the launcher's journal becomes one report to the scheduler."""
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
@@ -11,6 +11,7 @@ from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.messages import Attempts, Report
 from cluster.domain.session.report_checks import MAX_SECONDS
+from cluster.domain.worker.held_attempts import HeldAttempts
 from cluster.domain.worker.journal import JournalEntry
 
 SMALL_OUTPUT = 16384  # bytes of each stream that may ride along with an end
@@ -79,6 +80,15 @@ def group(keys: Iterable[AttemptKey]) -> tuple[Attempts, ...]:
     return tuple(
         Attempts(job, attempt, tuple(_ranges(sorted(indexes)))) for (job, attempt), indexes in sorted(by_job.items())
     )
+
+
+def in_groups(held: HeldAttempts, disowned: Container[AttemptKey]) -> dict[str, tuple[Attempts, ...]]:
+    """What a hello says of what is held, but for what the scheduler has disowned."""
+    return {
+        "backlog": group(key for key in held.backlog if key not in disowned),
+        "running": group(key for key in held.running if key not in disowned),
+        "frozen": group(held.frozen),
+    }
 
 
 def _ranges(indexes: list[int]) -> Iterator[Range]:

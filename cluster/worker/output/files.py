@@ -21,6 +21,7 @@ from cluster.domain.job.records import SmallOutput
 from cluster.domain.worker.messages import OWN
 from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.domain.worker.trimming import LEAST_GAIN
+from cluster.launcher.views import LEFT
 from cluster.worker.output.job_file import StreamFile
 from cluster.worker.output.lanes import Lanes
 
@@ -30,6 +31,7 @@ STREAMS = (".out", ".err")
 PATIENCE = 60.0  # seconds for what is still to be removed when the worker ends
 AT_ONCE = 100  # directories for one `rm`: Linux starts no process with more than 2 MB of arguments, or even fewer
 _FILE = re.compile(r"(\d+)\.(\d+)\.(?:out|err)")
+_GOING = "going-"  # before the name of a directory that is just being removed
 _DIRECTORY = re.compile(r"(\d+)\.(\d+)")
 _KEPT = ".kept"
 
@@ -139,6 +141,10 @@ class Outputs:
         for job, some in _by_job(keys):
             self._chores.post(("kept", job), partial(_without_fail, partial(self._remove_kept, job, some)))
 
+    def remove_left(self, job: int) -> None:
+        """What attempts of that job have left of its upload for the next ones, in the background."""
+        self._chores.post(("work", job), partial(_without_fail, partial(self._remove_left, job)))
+
     def remove_job(self, job: int) -> None:
         """The job's directories, if they are empty, in the background."""
         self._chores.post(("files", job), partial(self._remove_job, job))
@@ -153,6 +159,8 @@ class Outputs:
         kept, so these keys are answered. The directories they ran in are removed, and empty ones of jobs."""
         if work := [key for key in left.work if key not in held]:
             self.remove_work(work)
+        for job in left.jobs:
+            self.remove_left(job)
         for job in left.jobs - {key.job for key in held}:
             self.remove_job(job)
         return sorted({key for key in left.files if key.job and key not in held})
@@ -160,6 +168,8 @@ class Outputs:
     def close(self) -> None:
         """Finishes what there is to do, but for what hangs, and leaves no empty directory. Jobs of the own API keep
         theirs: one may still wait in the launcher's backlog."""
+        for job in self._numbers():
+            self.remove_left(job)
         if not self._chores.finish(PATIENCE):
             logger.warning("some of what jobs left cannot be removed now: it takes space until the next start")
         for job in self._numbers() - {OWN}:
@@ -175,6 +185,18 @@ class Outputs:
         for parent in (self._jobs, self._work):
             with suppress(OSError):  # not empty: something of it is still to be pushed
                 os.rmdir(f"{parent}/{job}")
+
+    def _remove_left(self, job: int) -> None:
+        """Each is moved first: a slot may be about to give it to another attempt, and only one of us can."""
+        top = f"{self._work}/{job}"
+        for name in _entries(f"{top}/{LEFT}"):
+            with suppress(OSError):
+                os.rename(f"{top}/{LEFT}/{name}", f"{top}/{_GOING}{name}")
+        if going := [f"{top}/{name}" for name in _entries(top) if name.startswith(_GOING)]:
+            _remove_trees(going)
+        for path in (f"{top}/{LEFT}", top):
+            with suppress(OSError):  # not empty: something of it runs, or there is nothing
+                os.rmdir(path)
 
     def _remove(self, keys: Iterable[AttemptKey]) -> None:
         for key in keys:
@@ -220,7 +242,14 @@ def _remove_directories(paths: Iterable[str]) -> None:
 
 def _remove_trees(paths: list[str]) -> None:
     # Not shutil: it opens a descriptor for each level, and jobs may nest directories deeper than we may open.
-    subprocess.run(["rm", "-rf", "--", *paths], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    _quietly("rm", "-rf", "--", *paths)
+    if left := [path for path in paths if os.path.lexists(path)]:  # directories that even their owner may not write
+        _quietly("chmod", "-R", "u+rwX", "--", *left)
+        _quietly("rm", "-rf", "--", *left)
+
+
+def _quietly(*words: str) -> None:
+    subprocess.run(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _found(top: str, pattern: re.Pattern[str], suffix: str = "") -> Iterator[AttemptKey]:
