@@ -40,6 +40,8 @@ def why_task(job: Job, task: Task) -> list[str]:
     """Of one task of that job."""
     worker = task.worker_name or task.worker_id
     if task.state is TaskState.ASSIGNED:
+        if job.pending_because:  # such as that it fetches an upload
+            return [f"worker {worker} has it", *_why_it_waits(job)]
         return [f"worker {worker} has it, and starts it as soon as cpus are free there"]
     if task.state is TaskState.RUNNING:
         if job.pause and job.frozen:

@@ -11,7 +11,7 @@ from cluster.domain.scheduler.events import Event, HeartbeatReceived, ReportRece
 from cluster.domain.scheduler.takers import MOST_HELD
 from cluster.domain.scheduler.turn_limits import parts
 from cluster.domain.session.message_splitting import fitting, pieces
-from cluster.domain.session.messages import Downward, Hello, Report
+from cluster.domain.session.messages import Downward, Fetching, Hello, Report
 from cluster.domain.session.report_checks import believable
 from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
@@ -211,7 +211,8 @@ class SessionLines:
             events += [ReportReceived(number, report) for report in reports]
         if request.heartbeat:
             check_text("what fills its disk", request.no_room)
-            events.append(HeartbeatReceived(number, request.heartbeat, request.no_room))
+            fetching = tuple(Fetching(each.job, each.done, each.total) for each in request.fetching)
+            events.append(HeartbeatReceived(number, request.heartbeat, request.no_room, fetching))
         on_disk = await self._driver.tell(*events) if events else None
         return {on_disk} if on_disk and not on_disk.done() else set()
 

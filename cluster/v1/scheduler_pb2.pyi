@@ -112,16 +112,28 @@ class Attempts(_message.Message):
     def __init__(self, job: _Optional[int] = ..., attempt: _Optional[int] = ..., indexes: _Optional[_Iterable[_Union[_job_pb2.IndexRange, _Mapping]]] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
-    __slots__ = ("hello", "report", "heartbeat", "no_room")
+    __slots__ = ("hello", "report", "heartbeat", "no_room", "fetching")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     NO_ROOM_FIELD_NUMBER: _ClassVar[int]
+    FETCHING_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     report: Report
     heartbeat: int
     no_room: str
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ...) -> None: ...
+    fetching: _containers.RepeatedCompositeFieldContainer[Fetching]
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ..., fetching: _Optional[_Iterable[_Union[Fetching, _Mapping]]] = ...) -> None: ...
+
+class Fetching(_message.Message):
+    __slots__ = ("job", "done", "total")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    done: int
+    total: int
+    def __init__(self, job: _Optional[int] = ..., done: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("incarnation", "capacity_millicpus", "epoch", "backlog", "running", "ended", "home", "no_room", "frozen", "leaves_in", "offer")

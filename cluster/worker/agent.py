@@ -124,7 +124,9 @@ class Agent:
             self.put,
             self.outputs.remove_left,
         )
-        self._reporter = Reporter(self.outputs, self.readers.lanes, lambda: self._scheduler.session)
+        self._reporter = Reporter(
+            self.outputs, self.readers.lanes, lambda: self._scheduler.session, self._contents.progress
+        )
         self._reports = LauncherReports(self.outputs, self.readers.lanes)
         self._room = RoomWatch(self.disks, self.readers.lanes, self.core.room, self.put)
         self._quiet = QuietWatch(self.outputs, self.readers.lanes, self.link.stop_quiet)

@@ -26,8 +26,15 @@ PATIENCE = 10.0  # seconds for the outputs of one report; the file that is looke
 class Reporter:
     """Sends one report after another. To be used from one event loop."""
 
-    def __init__(self, outputs: Outputs, lanes: Lanes, session: Callable[[], Session | None]) -> None:
-        """`session` answers the present one."""
+    def __init__(
+        self,
+        outputs: Outputs,
+        lanes: Lanes,
+        session: Callable[[], Session | None],
+        fetching: Callable[[], Sequence[scheduler_pb2.Fetching]],
+    ) -> None:
+        """`session` answers the present one, `fetching` what is being fetched."""
+        self._fetching = fetching
         self._outputs = outputs
         self._lanes = lanes
         self._session = session
@@ -56,7 +63,9 @@ class Reporter:
         if isinstance(item, SendReport):
             session.send(scheduler_pb2.SessionRequest(report=report_to_proto(item.report)))
         else:
-            session.send(scheduler_pb2.SessionRequest(heartbeat=item.sequence, no_room=item.no_room))
+            said = scheduler_pb2.SessionRequest(heartbeat=item.sequence, no_room=item.no_room)
+            said.fetching.extend(self._fetching())
+            session.send(said)
 
     async def _work(self) -> None:
         session = self._session()

@@ -174,3 +174,11 @@ def test_what_it_waits_for_is_told() -> None:
 def test_every_state_has_words(state: TaskState) -> None:
     assert all(why_task(JOB, task("ok", state)))
     assert why_task(JOB, task("ok", state))
+
+
+def test_of_a_task_that_waits_for_its_upload_that_is_said() -> None:
+    fetches = "worker box fetches what its tasks find, 120 MiB of 500 MiB"
+    job = replace(JOB, pending_because=(fetches,))
+    waits = task("", TaskState.ASSIGNED, worker_name="box")
+    assert why_task(job, waits) == ["worker box has it", fetches]
+    assert why_task(JOB, waits) == ["worker box has it, and starts it as soon as cpus are free there"]

@@ -9,9 +9,17 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job.pause import Pause
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.events import JobsPaused, JobSubmitted, QueuePaused, WorkersDrained
+from cluster.domain.scheduler.events import (
+    HeartbeatReceived,
+    JobsPaused,
+    JobSubmitted,
+    QueuePaused,
+    SessionClosed,
+    WorkersDrained,
+)
 from cluster.domain.scheduler.pending_in_words import MOST_LOOKED_AT, next_try_of
 from cluster.domain.scheduler.views import JobView, job_view
+from cluster.domain.session.messages import Fetching
 from cluster.domain.trust.identity import Vouched
 from tests.domain.core_bench import WALL, Bench, attempts, failed, ok, spec, uuid
 
@@ -46,6 +54,23 @@ def test_a_paused_queue_is_told_of_every_job_that_has_not_ended(bench: Bench) ->
     bench.submit(spec(after=("1",)))
     assert short(bench, 3) == "after 1", "what it waits for first"
     assert view(bench, 3).pending_because[0] == "the queue is paused by root: kernel"
+
+
+def test_a_worker_that_fetches_what_tasks_find_is_named_until_it_has_it(bench: Bench) -> None:
+    session = bench.worker("w")
+    bench.submit(spec())
+    assert view(bench).pending_because == ()
+    bench.turn(HeartbeatReceived(session, 1, fetching=(Fetching(1, 120 << 20, 500 << 20), Fetching(7, 0, 0))))
+    name = bench.core.workers["w"].record.name
+    assert view(bench).pending_because == (f"worker {name} fetches what its tasks find, 120 MiB of 500 MiB",)
+    assert short(bench) == "fetching"
+    bench.turn(HeartbeatReceived(session, 2, fetching=(Fetching(1, 0, 0),)))
+    assert view(bench).pending_because == (f"worker {name} fetches what its tasks find",)
+    bench.turn(HeartbeatReceived(session, 3))
+    assert view(bench).pending_because == ()
+    bench.turn(HeartbeatReceived(session, 4, fetching=(Fetching(1, 0, 0),)))
+    bench.turn(SessionClosed(session))
+    assert not bench.core.workers["w"].fetching
 
 
 def test_how_many_stand_still_is_told_of_a_job_that_is_frozen(bench: Bench) -> None:

@@ -196,6 +196,7 @@ class SchedulerCore(State):
                     if event.no_room != worker.no_room:
                         worker.no_room = event.no_room
                         self.takers.note(worker)
+                    worker.fetching = {fetching.job: fetching for fetching in event.fetching}
                     self.send(worker, HeartbeatAnswered(event.sequence))
             case JobSubmitted() | JobsSubmitted():
                 self._submissions.submitted(event)

@@ -14,7 +14,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.session.home import UNKNOWN, Home
-from cluster.domain.session.messages import Hello, Report
+from cluster.domain.session.messages import Fetching, Hello, Report
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.trust.identity import Vouched
 
@@ -202,6 +202,7 @@ class HeartbeatReceived:
     session: int
     sequence: int
     no_room: str = ""  # why the worker takes nothing just now
+    fetching: tuple[Fetching, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

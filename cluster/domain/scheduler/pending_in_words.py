@@ -7,6 +7,7 @@ from math import ceil
 from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.quantities import format_size
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job.amounts import CPUS, amount_in_words
 from cluster.domain.job.dependencies import Dependency, DependencyKind
@@ -41,6 +42,8 @@ def why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[Why]:
     if not job.live:
         return
     yield from _pauses(core, job)
+    if job.count(TaskState.ASSIGNED):
+        yield from islice(_fetches(core, job), MOST_REASONS)
     if job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
         return
     if job.sets[TaskState.FINISHING]:
@@ -87,6 +90,16 @@ def _pauses(core: SchedulerCore, job: Job) -> Iterator[Why]:
         # What waits for something else would not start either, and a list rather tells that.
         is_held_back = job.ready or job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED)
         yield Why(f"the queue is {core.queue_pause.said()}", "queue paused" if is_held_back else "")
+
+
+def _fetches(core: SchedulerCore, job: Job) -> Iterator[Why]:
+    """On which workers its tasks wait for what they find or read."""
+    for worker_id in dict.fromkeys(holder for holder, _ in job.held):
+        worker = core.workers.get(worker_id)
+        fetching = worker.fetching.get(job.number) if worker else None
+        if worker and fetching:
+            far = f", {format_size(fetching.done)} of {format_size(fetching.total)}" if fetching.total else ""
+            yield Why(f"worker {worker.record.name} fetches what its tasks find{far}", "fetching")
 
 
 def _calls_that_go_on(core: SchedulerCore, job: Job) -> Iterator[Why]:

@@ -112,7 +112,7 @@ class Sessions:
         worker.recalled, worker.frozen = {}, {}
         worker.rival = None
         worker.ending = worker.reporting = False
-        worker.no_room = ""
+        worker.no_room, worker.fetching = "", {}
         self._state.reservations.note_leaving(worker)
         self._state.takers.note(worker)
         self._state.timers.cancel(("lease", worker.id))

@@ -13,6 +13,7 @@ from cluster.domain.job.sandbox import SANDBOX_FACT
 from cluster.domain.scheduler.judge import Judge
 from cluster.domain.scheduler.promises import Promises
 from cluster.domain.session.home import UNKNOWN, Home
+from cluster.domain.session.messages import Fetching
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.session.spec_memory import SpecMemory
 
@@ -113,6 +114,7 @@ class Worker:
         "boots",
         "ending",
         "exclusive",
+        "fetching",
         "frozen",
         "greeting",
         "held",
@@ -152,6 +154,7 @@ class Worker:
         self.held = 0  # tasks, started or not
         self.jobs: dict[int, int] = {}  # job: how many of its tasks it holds
         self.specs: SpecMemory[object] = SpecMemory()  # that it remembers in this session, each with what was changed
+        self.fetching: dict[int, Fetching] = {}  # by jobs: what it fetches, as it said last
         self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
         self.told_trouble = ""  # as it registered last
         self.ending = False  # it said in this session that it is about to end: it gets nothing more

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
@@ -56,6 +57,14 @@ class Hello:
     uptime: float = 0.0  # seconds, of its machine
     offer: Offer = NOTHING  # beside the cpus
     leaves_in: float | None = None  # seconds in which all that it is given is to have ended; None: it stays
+
+
+class Fetching(NamedTuple):
+    """What tasks of a job find and read, on its way to a worker where they wait for it."""
+
+    job: int
+    done: int  # bytes
+    total: int  # bytes; 0: not known yet
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unreachable
@@ -24,7 +24,7 @@ from cluster.domain.worker.cached_contents import CachedContents, limit_of
 from cluster.domain.worker.messages import ContentsFetched, FetchContents
 from cluster.domain.worker.room import reserve_of
 from cluster.rpc.errors import calling
-from cluster.v1 import files_pb2
+from cluster.v1 import files_pb2, scheduler_pb2
 from cluster.worker.contents.files import SMALL, CacheFiles, ComingContent, DamagedContent
 from cluster.worker.disk_space import space_of
 from cluster.worker.output.lanes import Lanes
@@ -44,14 +44,6 @@ T = TypeVar("T")
 
 class Shortage(Exception):
     """There is no room for it on this worker's disk."""
-
-
-class FetchProgress(NamedTuple):
-    """How far one job's fetch is, in bytes."""
-
-    job: int
-    done: int
-    total: int
 
 
 @dataclass(slots=True, eq=False)
@@ -111,10 +103,10 @@ class ContentFetches:
         if all(fetch.wanted.job != job for fetch in self._fetches.values()):
             self._unused(job)
 
-    def progress(self) -> list[FetchProgress]:
+    def progress(self) -> list[scheduler_pb2.Fetching]:
         """Of the fetches that go on."""
         going = (f for f in self._fetches.values() if f.task is not None and not f.task.done())
-        return [FetchProgress(fetch.wanted.job, fetch.done, fetch.total) for fetch in going]
+        return [scheduler_pb2.Fetching(job=f.wanted.job, done=f.done, total=f.total) for f in going]
 
     def look(self, short: bool) -> None:
         """After turns: when this worker comes to have no room, what is not in use goes."""
