@@ -69,8 +69,8 @@ class Overtaking:
         known = self._kept.get(kept.worker.id)
         if known is None or known.kept is not kept or known.job is not kept.job:
             return Kept(kept, kept.job, held, at)
-        new = {key: _without(tasks, known.before.get(key)) for key, tasks in held.items()}
-        new = {key: tasks for key, tasks in new.items() if tasks}
+        others = {key: tasks for key, tasks in held.items() if tasks != known.before.get(key)}
+        new = {key: rest for key, tasks in others.items() if (rest := _without(tasks, known.before.get(key)))}
         overrun = kept.worker.promises.first() <= core.now.mono
         if overrun or any(_may_have_it(core.jobs[number], kept.job) for number, _ in new):
             return Kept(kept, kept.job, held, at)  # what was foreseen is void
@@ -78,7 +78,8 @@ class Overtaking:
             f"job {kept.job.number}: foreseen at {known.at}, now at {at}, passed by {new}"
         )
         known.at = at
-        known.before = {key: known.before[key].intersection(held[key]) for key in known.before.keys() & held.keys()}
+        still = {key: known.before[key].intersection(held[key]) for key in known.before.keys() & others.keys()}
+        known.before = {key: still.get(key, held[key]) for key in known.before.keys() & held.keys()}
         taken = Counter(_amounts(kept.job.request))
         for (number, _), tasks in new.items():
             late = len(tasks) - _in_time(kept.worker, number, tasks, known.at)

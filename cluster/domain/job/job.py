@@ -117,7 +117,8 @@ class Job(JobTasks):
 
     def request_at(self, level: int) -> Request:
         """What tasks ask for of which so many attempts took too much memory."""
-        return request_of(with_changes(self.record.spec, {"memory": self._memory_at(level)}))
+        spec, memory = self.record.spec, self._memory_at(level)
+        return request_of(spec if memory == spec.memory else with_changes(spec, {"memory": memory}))
 
     def _memory_at(self, level: int) -> int:
         return memory_after(self.record.spec.memory, self.record.spec.grow, level)

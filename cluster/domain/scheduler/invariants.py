@@ -38,8 +38,9 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         assert not job.cancelling or _within(job.cancelling, _held(job)), (
             f"job {job.number}: cancelling what nobody holds"
         )
+    looked = set(numbers)
     for worker in core.workers.values():
-        _claims_what_it_holds(core, worker, worker.jobs.keys() | set(numbers))
+        _claims_what_it_holds(core, worker, worker.jobs.keys() | looked)
         assert worker.session is None or core.sessions[worker.session] is worker, f"worker {worker.id}: stray session"
         assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
         if not goes_on:
