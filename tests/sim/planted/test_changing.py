@@ -8,7 +8,7 @@ from tests.sim import lives
 from tests.sim.planted.catching import Bug, Patch, found_by, must_be_caught, planted
 
 
-@found_by(72)
+@found_by(151)
 def what_was_changed_is_forgotten_by_a_restart(patch: Patch) -> None:
     restored = Job.restored
 

@@ -157,7 +157,7 @@ def nobody_waits_for_its_children(patch: Patch) -> None:
     patch.setattr(Family, "adopt", lambda self, job, _: adopt(self, job, None))
 
 
-@found_by(12)
+@found_by(6)
 def children_of_former_attempts_count(patch: Patch) -> None:
     failed = Family.failed
     patch.setattr(

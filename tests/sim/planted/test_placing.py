@@ -47,7 +47,7 @@ def nobody_asks_for_work_in_advance(patch: Patch) -> None:
     patch.setattr(placement, "recall", lambda *_: ())
 
 
-@found_by(9)
+@found_by(12)
 def what_was_given_in_advance_may_wait_for_ever(patch: Patch) -> None:
     patch.setattr(late_starts, "ask_back_unstarted", lambda *_: None)
 

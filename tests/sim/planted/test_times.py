@@ -65,6 +65,7 @@ def that_the_clock_was_far_ahead_is_overlooked(patch: Patch) -> None:
     patch.setattr(schedules, "clock_was_set_back", lambda state: None)
 
 
+@found_by(7)
 def that_a_deadline_was_counted_by_a_clock_that_was_far_ahead_is_overlooked(patch: Patch) -> None:
     patch.setattr(deadlines, "clock_was_set_back", lambda state: None)
 
