@@ -11,7 +11,7 @@ from tools.environments import REPOSITORY, clean_environ, environment
 PROTOS = REPOSITORY / "protos"
 GENERATED = Path("cluster", "v1")
 SERIALIZED = "serialized.py"  # beside what protoc writes
-OF_USERS = ("job", "jobs")  # the files that are in it, each after those that it imports
+OF_USERS = ("job", "files", "jobs")  # the files that are in it, each after those that it imports
 
 
 def generate(target: Path) -> None:
