@@ -37,6 +37,10 @@ def quickly(arguments: Sequence[str], head_start: HeadStart) -> int | None:
                 from cluster.cli.quick.jobs import list_jobs
 
                 list_jobs(arguments[2:])
+            case ["job", "history", *_]:
+                from cluster.cli.quick.history import history
+
+                history(arguments[2:])
             case ["job", "submit", *_]:
                 from cluster.cli.quick.jobs import submit
 

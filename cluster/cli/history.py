@@ -1,8 +1,6 @@
 """`cluster job history` and `cluster job stats`: jobs that have ended, and what their attempts took."""
 
 import asyncio
-import sys
-import time
 from typing import Any
 
 import click
@@ -10,13 +8,11 @@ import click
 from cluster.cli.options import COUNT, PAST, as_json, connection, quiet
 from cluster.cli.render import USUAL_LIMIT
 from cluster.cli.tab_completion import jobs_here
-from cluster.client.types import HistoryPage, Job, JobStats
+from cluster.client.types import HistoryPage, JobStats
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_cpus, format_duration, format_size
 from cluster.domain.job.spread import Spread
 from cluster.domain.job.states import ENDED, TaskState
-
-HEADS = ("JOB", "STATE", "REASON", "ENDED", "TOOK", "CPU", "MEMORY", "OWNER", "NAME", "COMMAND")
 
 
 @click.command()
@@ -56,8 +52,7 @@ def history(
     A time is so long ago (7d, 1h30m), a date, or a date and time; without a zone it is in yours.
     """
     from cluster.cli.connection import client
-    from cluster.cli.render import job_json, print_json
-    from cluster.cli.table import print_table
+    from cluster.cli.history_table import print_history
 
     if since is not None and until is not None and since >= until:
         raise InvalidInput("--since is not before --until: nothing can have ended between them")
@@ -69,35 +64,7 @@ def history(
             return await cluster.history(**wanted, limit=limit, page=page)
 
     found = asyncio.run(work())
-    if as_json:
-        print_json({"jobs": [job_json(job) for job in found.jobs], "next": found.next or None})
-        return
-    if quiet:
-        print("".join(f"{job.number}\n" for job in found.jobs), end="")
-        return
-    now = time.time()
-    print_table(HEADS, [_row(job, now) for job in found.jobs])
-    sys.stdout.flush()
-    if found.next:
-        print(f"cluster: there may be more: --page {found.next} goes on after these", file=sys.stderr)
-
-
-def _row(job: Job, now: float) -> tuple[str, ...]:
-    from cluster.cli.render import ago, command_of, took
-
-    used = job.used
-    return (
-        str(job.number),
-        job.state.word,
-        job.reason,
-        ago(job.ended_at, now),
-        took(job.started_at, job.ended_at, now),
-        format_duration(used.cpu_seconds) if used.cpu_seconds else "-",
-        format_size(used.peak_memory_bytes) if used.peak_memory_bytes else "-",
-        job.owner,
-        job.spec.name,
-        command_of(job.spec),
-    )
+    print_history(found.jobs, found.next, as_json=as_json, quiet=quiet)
 
 
 @click.command()

@@ -52,6 +52,7 @@ def wholly(cluster: Command, *arguments: str, **options: Any) -> Done:
         ["job", "list"],
         ["job", "list", "--json", "--limit", "3"],
         ["job", "list", "last", "-q"],
+        ["job", "history", "--failed", "--limit", "20"],
     ],
     ids=" ".join,
 )
@@ -94,6 +95,9 @@ def test_the_other_way_loads_them(cluster: Command) -> None:
         ["job", "list", "--limit", "-1"],
         ["job", "list", "--limit"],
         ["job", "list", "--json", "99999"],
+        ["job", "history", "--since", "1d", "--name", "no-such-name"],
+        ["job", "history", "--user", "nobody"],
+        ["job", "history", "--page", "x", "--json"],
     ],
     ids=" ".join,
 )
