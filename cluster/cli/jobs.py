@@ -45,11 +45,15 @@ COMMANDS = {
     "set": ("cluster.cli.job_set:set_command", "Change options of jobs that have not ended."),
     "retry": ("cluster.cli.again:retry", "Try again what has failed, in its job."),
     "rerun": ("cluster.cli.again:rerun", "Run a job again, as a new one."),
+    "delete": ("cluster.cli.keeping:delete", "Delete jobs that have ended."),
+    "pin": ("cluster.cli.keeping:pin", "Keep jobs, however old they become."),
+    "unpin": ("cluster.cli.keeping:unpin", "Keep jobs as long as others of their age."),
     "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
 }
 
 MEANT = {
-    **dict.fromkeys(("kill", "stop", "delete", "rm"), "job cancel"),
+    **dict.fromkeys(("kill", "stop"), "job cancel"),
+    **dict.fromkeys(("rm", "remove"), "job delete"),
     **dict.fromkeys(("ps", "ls"), "job list"),
     **dict.fromkeys(("status", "info", "get"), "job show"),
     **dict.fromkeys(("output", "tail", "cat"), "job logs"),
@@ -118,6 +122,7 @@ def list_jobs(
 def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_json: bool, quiet: bool) -> None:
     """Tell all about a job, or about tasks of it (5.17): why it waits, how each ended, and where."""
     from cluster.cli.connection import client
+    from cluster.cli.keeping_shown import kept_json
     from cluster.cli.render import job_json, print_json, task_json
 
     async def work() -> tuple[Job, tuple[Task, ...]]:
@@ -132,7 +137,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_j
         tasks = tuple(sorted(tasks, key=lambda task: task.index))
     if as_json:
         details = [task_json(task, job.spec, with_attempts=attempts) for task in tasks]
-        more_told = {"children": list(job.children), "results": job.results and asdict(job.results)}
+        more_told = {"children": list(job.children), "results": job.results and asdict(job.results), **kept_json(job)}
         print_json({**job_json(job, whole=True), **more_told, "task_details": details})
     elif quiet:
         print(job.number)
@@ -146,6 +151,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_j
 
 
 def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
+    from cluster.cli.keeping_shown import kept_facts
     from cluster.cli.render import because, command_of, iso, options_shown, state_of, took, why_of
     from cluster.cli.table import print_facts
     from cluster.cli.task_tables import print_attempts, print_tasks
@@ -178,6 +184,7 @@ def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
         ("ended", iso(job.ended_at)),
         ("took", took(job.started_at, job.ended_at, now) if job.started_at else ""),
         *used_facts(job),
+        *kept_facts(job, now),
     ]
     print_facts(*facts)
     if tasks:

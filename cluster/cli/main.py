@@ -30,6 +30,7 @@ COMMANDS = {
     "queue": ("cluster.cli.queue:queue", "Let nothing more start, of all jobs, and let them go on."),
     "usage": ("cluster.cli.usage:usage", "Tell what was used, by users, jobs' names or workers."),
     "events": ("cluster.cli.events:events", "Tell what happens to jobs and workers."),
+    "prune": ("cluster.cli.keeping:prune", "Delete now what is kept no longer."),
     "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),
     "gateway": ("cluster.cli.gateway:gateway", "Run the HTTP door of a cluster."),
     "up": ("cluster.cli.up:up_command", "Start a cluster on this machine, in the background."),
@@ -49,7 +50,7 @@ COMMANDS = {
 # Words that are no commands here, though people type them, and the commands that they mean.
 _OF_JOBS = (
     *("submit", "list", "show", "why", "logs", "wait", "cancel", "pause", "resume"),
-    *("set", "retry", "rerun", "tree", "state", "history", "stats"),
+    *("set", "retry", "rerun", "tree", "state", "history", "stats", "delete", "pin", "unpin"),
 )
 MEANT = {verb: f"job {verb}" for verb in _OF_JOBS} | {
     **dict.fromkeys(("ps", "ls", "jobs"), "job list"),

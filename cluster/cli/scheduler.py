@@ -9,11 +9,13 @@ import click
 
 from cluster.cli.daemons import DaemonCommand, loading, say_ready
 from cluster.cli.http_door import full_listen, http_doors
+from cluster.cli.keeping import KEEP
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
 from cluster.cli.processes import program
 from cluster.client.config import state_root
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.scheduler.retention import KEEP_JOBS, KEEP_OUTPUT, Limits, parse_keep
 
 if TYPE_CHECKING:
     from cluster.scheduler.process import ReadyScheduler
@@ -50,6 +52,22 @@ if TYPE_CHECKING:
     metavar="NAME=COMMAND",
     help="Jobs may let this run here, by its name, when they end. Repeatable.",
 )
+@click.option(
+    "--keep-jobs",
+    type=KEEP,
+    default=str(KEEP_JOBS),
+    show_default=True,
+    metavar="AGE,SIZE",
+    help="Delete jobs so long after their ends, or beyond so much in the database (90d; 5GB; both; forever).",
+)
+@click.option(
+    "--keep-output",
+    type=KEEP,
+    default=str(KEEP_OUTPUT),
+    show_default=True,
+    metavar="AGE,SIZE",
+    help="Delete what jobs have written, alone, so long after their ends, or beyond so much.",
+)
 @http_doors
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
@@ -61,6 +79,8 @@ def scheduler(
     lease: float,
     notify_urls: tuple[str, ...],
     notify_commands: tuple[str, ...],
+    keep_jobs: str,
+    keep_output: str,
     http: str,
     debug_http: str,
     http_plain: str | None,
@@ -97,7 +117,9 @@ def scheduler(
     door = (
         HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", debug, hosts) if http else None
     )
-    chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, notify_urls, notify_commands, door)
+    limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output))
+    notify = notify_urls, notify_commands
+    chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, *notify, limits, door)
     return asyncio.run(serve(chosen, ready))
 
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import click
 
 from cluster.cli.options import as_json, connection
+from cluster.cli.room import room_facts, room_json
 from cluster.client.discovery import Endpoint
-from cluster.client.types import Job, Me, Worker
+from cluster.client.types import Job, Me, RoomStatus, Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus
 from cluster.domain.job.pause import Pause
@@ -37,6 +38,7 @@ class Seen(NamedTuple):
     waiting: Sequence[Job]
     newest: Sequence[Job]
     pause: Pause | None  # of the queue
+    room: RoomStatus | None  # that things take on disks
     itself: Job | None = None  # the job in which we are
 
 
@@ -60,6 +62,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
                 await cluster.list(states=WAITING, limit=MOST),
                 await cluster.list(limit=NEWEST),
                 (await cluster.queue()).pause if user else None,
+                await cluster.room() if user else None,
                 (await cluster.get(inside.job, max_tasks=1))[0] if inside else None,
             )
 
@@ -90,6 +93,7 @@ def _facts(seen: Seen, now: float) -> list[tuple[str, str]]:
         ("workers", "" if endpoint.is_worker else _of_workers(seen.workers)),
         ("queue", seen.pause.said(now) if seen.pause else ""),
         ("jobs", jobs),
+        *(room_facts(seen.room) if seen.room else ()),
     ]
 
 
@@ -160,6 +164,7 @@ def _json(seen: Seen) -> dict[str, Any]:
         "queue_paused": seen.pause and pause_json(seen.pause),
         "jobs_running": len(seen.running),
         "jobs_waiting": len(seen.waiting),
+        "room": seen.room and room_json(seen.room),
     }
 
 

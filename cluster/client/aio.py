@@ -12,6 +12,7 @@ from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Endpoint, find
 from cluster.client.events import follow_events
 from cluster.client.following import CallAge, FollowedJobs
+from cluster.client.keeping import AsyncKeeping
 from cluster.client.ordering import OrderVerbs
 from cluster.client.past import PastVerbs
 from cluster.client.position import Position, read_on
@@ -39,7 +40,7 @@ from cluster.domain.job.states import TaskState
 T = TypeVar("T")
 
 
-class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs):
+class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs, AsyncKeeping):
     """Submits jobs, shows and changes them. Use it as a context manager, or close it; the first call connects.
 
     Selectors name jobs and tasks as on the command line: 5, "5.1-10", "5:failed", "last", a job's name. Durations and

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from cluster.client.keeping import KeepingBackend
 from cluster.client.position import Position
 from cluster.client.results import TaskResults
 from cluster.client.types import (
@@ -62,7 +63,7 @@ class WantedHistory:
     page: str = ""
 
 
-class Backend(Protocol):
+class Backend(KeepingBackend, Protocol):
     """Makes the calls. Selectors are texts as people type them; see AsyncClient for what each verb does."""
 
     address: str

@@ -22,7 +22,7 @@ from cluster.domain.trust.identity import scheduler_server_name
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.on_behalf import Proof
-from cluster.v1 import admin_pb2, events_pb2, jobs_pb2, metrics_pb2, worker_pb2
+from cluster.v1 import admin_pb2, events_pb2, jobs_pb2, metrics_pb2, room_pb2, worker_pb2
 
 PATIENCE = 60.0  # seconds for one answer; the scheduler itself says after 30 s that its disk does not answer
 HEALTH_PATIENCE = 2.0  # seconds
@@ -42,7 +42,7 @@ class Method:
 def method(path: str) -> Method:
     """The method of that path. NotFound for one that no service has."""
     service, _, name = path.removeprefix("/").rpartition("/")
-    for file in (jobs_pb2, admin_pb2, events_pb2, metrics_pb2, worker_pb2):
+    for file in (jobs_pb2, admin_pb2, events_pb2, metrics_pb2, room_pb2, worker_pb2):
         found = file.DESCRIPTOR.services_by_name.get(service.rpartition(".")[2])
         if found is not None and found.full_name == service and name in found.methods_by_name:
             descriptor = found.methods_by_name[name]

@@ -9,6 +9,7 @@ from cluster.client.job_fields import job_fields, pause_of
 from cluster.client.types import (
     ClusterEvent,
     Job,
+    Kept,
     Member,
     QueueStatus,
     RevocationResult,
@@ -44,6 +45,11 @@ def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
 def event_of(message: Any) -> ClusterEvent:
     """The fields are called alike."""
     return ClusterEvent(**{field.name: getattr(message, field.name) for field in fields(ClusterEvent)})
+
+
+def kept_of(answer: jobs_pb2.GetResponse) -> Kept:
+    pin, expired = answer.pin, answer.output_expired
+    return Kept(pin.by, pin.at, expired.at, expired.why)
 
 
 def selectors_of(texts: Sequence[str]) -> list[jobs_pb2.Selector]:

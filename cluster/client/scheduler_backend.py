@@ -9,8 +9,10 @@ from typing import Any
 from cluster.client.backend import WantedHistory, WantedOutput
 from cluster.client.connection import hanging_up, ready
 from cluster.client.content_calls import ContentCalls
+from cluster.client.keeping_calls import KeepingCalls
 from cluster.client.messages import (
     job_of,
+    kept_of,
     output_fields,
     queue_of,
     revoked_of,
@@ -50,8 +52,11 @@ from cluster.rpc.results import results_total_from_proto
 from cluster.rpc.specs import changes_to_proto
 from cluster.v1 import jobs_pb2
 
+# Where services are that are not with the admin's.
+_FILES = {"Events": "events", "Files": "files", "Room": "room"}
 
-class JobsServiceBackend(ContentCalls, ResultCalls):
+
+class JobsServiceBackend(ContentCalls, ResultCalls, KeepingCalls):
     """The verbs as calls of the Jobs service, which a `stub` makes: gRPC's, or one like it. Subclasses say how it is
     reached."""
 
@@ -118,8 +123,9 @@ class JobsServiceBackend(ContentCalls, ResultCalls):
                 answer = await self._jobs.Get(request)
                 tasks += map(task_of, answer.tasks)
                 if not answer.more or len(tasks) >= max_tasks or not answer.tasks:
-                    kept = results_total_from_proto(answer.results) if answer.HasField("results") else None
-                    job = replace(job_of(answer.job), children=tuple(answer.children), results=kept)
+                    results = results_total_from_proto(answer.results) if answer.HasField("results") else None
+                    children = tuple(answer.children)
+                    job = replace(job_of(answer.job), children=children, results=results, kept=kept_of(answer))
                     return job, tuple(tasks)
 
     async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
@@ -381,8 +387,7 @@ class SchedulerBackend(JobsServiceBackend):
         """Loaded only for whoever calls it."""
         from importlib import import_module
 
-        file = service.lower() if service in ("Events", "Files") else "admin"
-        module: Any = import_module(f"cluster.v1.{file}_pb2_grpc")
+        module: Any = import_module(f"cluster.v1.{_FILES.get(service, 'admin')}_pb2_grpc")
         return getattr(module, f"{service}Stub")(self._channel)
 
 

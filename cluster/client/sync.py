@@ -13,15 +13,18 @@ from cluster.client.fetching import FetchedTask
 from cluster.client.results import TaskResults
 from cluster.client.types import (
     ClusterEvent,
+    Deleted,
     HistoryPage,
     Job,
     JobStats,
     JobTree,
     Me,
     Output,
+    Pruned,
     QueueStatus,
     RemovedWorker,
     RevocationResult,
+    RoomStatus,
     Task,
     Token,
     UsageReport,
@@ -178,6 +181,26 @@ class Client:
     def rerun(self, selector: str | int, *, id: str | None = None) -> Job:
         """Submits a new job with the spec of the selected one."""
         return self._do(self._inner.rerun(selector, id=id))
+
+    def delete(self, *selectors: str | int) -> Deleted:
+        """Deletes jobs that have ended, with their output. See AsyncClient.delete."""
+        return self._do(self._inner.delete(*selectors))
+
+    def pin(self, *selectors: str | int) -> tuple[tuple[int, ...], int]:
+        """Pins jobs: they are kept until they are unpinned or deleted. See AsyncClient.pin."""
+        return self._do(self._inner.pin(*selectors))
+
+    def unpin(self, *selectors: str | int) -> tuple[tuple[int, ...], int]:
+        """Unpins jobs. See AsyncClient.unpin."""
+        return self._do(self._inner.unpin(*selectors))
+
+    def room(self) -> RoomStatus:
+        """What everything takes on the scheduler's disk and on those of its workers."""
+        return self._do(self._inner.room())
+
+    def prune(self, *, keep_jobs: str = "", keep_output: str = "", dry_run: bool = False) -> Pruned:
+        """Deletes now what is kept no longer, or only says what that is. See AsyncClient.prune."""
+        return self._do(self._inner.prune(keep_jobs=keep_jobs, keep_output=keep_output, dry_run=dry_run))
 
     def pause_queue(self, *, reason: str = "") -> QueueStatus:
         """Pauses the queue: nothing starts until it is resumed; jobs are accepted, and running tasks go on."""

@@ -54,6 +54,7 @@ class Job:
     waits_for: str = ""  # what keeps it from going on, in a few words; empty: nothing, or nobody knows
     next_try_at: float = 0.0  # when a task of it that did not succeed is tried again; 0: none is
     used: Used = NOTHING_USED  # by its attempts that have ended
+    kept: "Kept | None" = None  # only from `get`
 
     @property
     def parent(self) -> int:
@@ -116,6 +117,64 @@ class UsageReport(NamedTuple):
     total: Used  # also of those that are not among the rows
     more: int  # so many are not
     since: float  # the beginning of the first day, in UTC; 0: from the first
+
+
+class Kept(NamedTuple):
+    """What is kept of a job."""
+
+    pinned_by: str = ""  # the user who wants it kept; empty: nobody
+    pinned_at: float = 0.0
+    output_expired_at: float = 0.0  # when its output was deleted; 0: it is kept
+    output_expired_why: str = ""
+
+
+class Deleted(NamedTuple):
+    """What became of jobs that were to be deleted."""
+
+    jobs: tuple[int, ...]  # the numbers of those deleted, a hundred thousand of them at most
+    total: int  # of those deleted
+    kept: int  # of `all`: those that stay, because they go on, are pinned, or are needed by one that goes on
+
+
+class SpaceUsed(NamedTuple):
+    """Bytes that something takes on a disk."""
+
+    name: str
+    size: int
+    free: int = 0  # of these, what is free within it
+
+
+class WorkerRoom(NamedTuple):
+    """What a worker's things take on its disk, as it has said last. 0: not said."""
+
+    id: str
+    name: str
+    spaces: tuple[SpaceUsed, ...]
+    free: int
+    size: int
+    reserve: int  # what it keeps free
+
+
+class RoomStatus(NamedTuple):
+    """What takes room on the scheduler's disk and on those of its workers; in bytes."""
+
+    spaces: tuple[SpaceUsed, ...]  # the largest first
+    free: int  # of its file system
+    size: int
+    keep_jobs: str  # how long and how much of ended jobs is kept, such as 365d
+    keep_output: str
+    workers: tuple[WorkerRoom, ...]
+
+
+class Pruned(NamedTuple):
+    """What was deleted because it is kept no longer, or would be. Bytes are about right."""
+
+    jobs: int
+    outputs: int  # outputs of jobs that stay
+    job_bytes: int  # in the database, without outputs
+    output_bytes: int
+    keep_jobs: str  # the limits
+    keep_output: str
 
 
 class JobTree(NamedTuple):

@@ -15,15 +15,18 @@ from cluster.client.messages import job_of, output_fields, selectors_of, spec_me
 from cluster.client.results import TaskResults
 from cluster.client.types import (
     ClusterEvent,
+    Deleted,
     HistoryPage,
     Job,
     JobStats,
     JobTree,
     Me,
     Output,
+    Pruned,
     QueueStatus,
     RemovedWorker,
     RevocationResult,
+    RoomStatus,
     Task,
     Token,
     UsageReport,
@@ -227,6 +230,18 @@ class WorkerBackend:
     async def put_contents(self, messages: AsyncGenerator[Sequence[ContentPiece], None]) -> None:
         raise InvalidInput(_NO_FILES)
 
+    async def delete(self, selectors: Sequence[str]) -> Deleted:
+        self._refuse_to_keep()
+
+    async def pin(self, selectors: Sequence[str], *, pinned: bool) -> tuple[tuple[int, ...], int]:
+        self._refuse_to_keep()
+
+    async def room(self) -> RoomStatus:
+        self._refuse_to_keep()
+
+    async def prune(self, keep_jobs: str, keep_output: str, *, dry_run: bool) -> Pruned:
+        self._refuse_to_keep()
+
     async def close(self) -> None:
         if self._channel is not None:
             await self._channel.close()
@@ -253,6 +268,11 @@ class WorkerBackend:
 
     def _refuse(self) -> NoReturn:
         raise InvalidInput(f"{self.address} is a single worker, which knows of no others: ask the scheduler")
+
+    def _refuse_to_keep(self) -> NoReturn:
+        raise InvalidInput(
+            f"{self.address} is a single worker, whose jobs go by themselves: only a scheduler keeps them"
+        )
 
     def _refuse_to_try_again(self) -> NoReturn:
         raise InvalidInput("a worker's own job is tried once: only a scheduler tries again; submit it anew")

@@ -136,6 +136,9 @@ ROUTES: tuple[Route, ...] = (
         at=_JOBS,
         body="changes",
     ),
+    Route(*("DELETE", "/v1/jobs/{job}", "Jobs.Delete", "Delete a job that has ended, with its output."), at=_JOBS),
+    Route(*("PUT", "/v1/jobs/{job}/pin", "Jobs.Pin", "Keep a job, however old it becomes."), at=_JOBS),
+    Route(*("DELETE", "/v1/jobs/{job}/pin", "Jobs.Unpin", "Keep a job as long as others of its age."), at=_JOBS),
     Route(*("GET", "/v1/jobs/{job}/state", "Jobs.GetState", "What a job keeps for others to read."), at=_JOB),
     Route(
         *("GET", "/v1/jobs/{job}/tree", "Jobs.Tree", "All jobs that have to do with one: calls and dependencies."),
@@ -200,6 +203,8 @@ ROUTES: tuple[Route, ...] = (
         at={"worker": "worker"},
         query=("revoke",),
     ),
+    Route(*("GET", "/v1/room", "Room.ShowRoom", "What everything takes on disks.")),
+    Route(*("POST", "/v1/prune", "Room.Prune", "Delete now what is kept no longer."), body=WHOLE),
     Route(
         *("GET", "/v1/tokens", "Tokens.ListTokens", "Tokens, used up and revoked ones included, in pages."),
         query=("limit", "after"),

@@ -41,6 +41,9 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Jobs/Set": _USERS,
     "/cluster.v1.Jobs/Retry": _USERS,
     "/cluster.v1.Jobs/Rerun": _USERS,
+    "/cluster.v1.Jobs/Delete": _USERS,
+    "/cluster.v1.Jobs/Pin": _USERS,
+    "/cluster.v1.Jobs/Unpin": _USERS,
     "/cluster.v1.Jobs/List": _READERS | _AND_JOBS,
     "/cluster.v1.Jobs/Get": _READERS | _AND_JOBS,
     "/cluster.v1.Jobs/Wait": _READERS | _AND_JOBS,
@@ -68,6 +71,8 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Workers/DrainWorkers": _ADMINS,
     "/cluster.v1.Workers/ResumeWorkers": _ADMINS,
     "/cluster.v1.Metrics/ShowMetrics": _READERS,
+    "/cluster.v1.Room/ShowRoom": _READERS,
+    "/cluster.v1.Room/Prune": _ADMINS,
     "/cluster.v1.Queue/PauseQueue": _ADMINS,
     "/cluster.v1.Queue/ResumeQueue": _ADMINS,
     "/cluster.v1.Queue/ShowQueue": _READERS,
@@ -83,7 +88,7 @@ ROLES: dict[str, frozenset[Role]] = {
 
 # The services of which a gateway makes calls for others. Never Renew: a certificate outlives what was shown for it.
 # Of a worker's own service only one that stands alone lets them in.
-_SERVICES = ("Jobs", "Tokens", "Users", "Workers", "Queue", "Events", "Metrics", "Worker")
+_SERVICES = ("Jobs", "Tokens", "Users", "Workers", "Queue", "Events", "Metrics", "Room", "Worker")
 _BY_GATEWAYS = tuple(f"/cluster.v1.{service}/" for service in _SERVICES)
 
 # What people type for the calls that not every person may make. Their refusal names that.
@@ -99,6 +104,10 @@ VERBS = {
     "/cluster.v1.Jobs/Rerun": "job rerun",
     "/cluster.v1.Files/FindMissing": "job submit",
     "/cluster.v1.Files/PutContents": "job submit",
+    "/cluster.v1.Jobs/Delete": "job delete",
+    "/cluster.v1.Jobs/Pin": "job pin",
+    "/cluster.v1.Jobs/Unpin": "job unpin",
+    "/cluster.v1.Room/Prune": "prune",
     "/cluster.v1.Tokens/CreateToken": "token create",
     "/cluster.v1.Tokens/ListTokens": "token list",
     "/cluster.v1.Tokens/RevokeToken": "token revoke",

@@ -15,6 +15,7 @@ from cluster.domain.job.conditions import Condition
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, parse_selector, refuse_condition
 from cluster.domain.job.visibility import VisibleJobs
+from cluster.domain.scheduler.retention import Tombstone
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
@@ -145,11 +146,35 @@ async def _find(driver: Driver, caller: Caller, selector: Selector, selection: S
             return selection.mean(selector, record)
         try:
             return await driver.fetch(find)
-        except NotFound:
+        except NotFound as error:
             if not turns_to_come:
-                raise
+                raise await _why_missing(driver, caller, selector, error) from None
         turns_to_come -= 1
         await driver.tell()
+
+
+async def _why_missing(driver: Driver, caller: Caller, selector: Selector, missing: NotFound) -> NotFound:
+    """Of a job that was deleted, when and why, for whoever saw it."""
+    if selector.kind not in (SelectorKind.NUMBER, SelectorKind.ID):
+        return missing
+
+    def look(store: Store) -> Tombstone | None:
+        keeping = store.keeping
+        return (
+            keeping.tombstone(int(selector.value))
+            if selector.kind is SelectorKind.NUMBER
+            else keeping.tombstone_of_id(selector.value)
+        )
+
+    stone = await driver.fetch(look)
+    sees_all = VisibleJobs.owner_of(caller) is None and not caller.vouched
+    if stone and (sees_all or stone.owner == caller.user_id):
+        return NotFound(stone.said)
+    if not stone and sees_all and selector.kind is SelectorKind.NUMBER:
+        number = int(selector.value)
+        if 0 < number < driver.peek(lambda core: core.next_number) and driver.is_on_disk(number):
+            return NotFound(f"job {number} was deleted, longer ago than is remembered")
+    return missing
 
 
 def _in_memory(driver: Driver, caller: Caller, selector: Selector) -> JobRecord | None:

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import partial
 
+from cluster.domain.base.errors import NotFound
 from cluster.domain.job.dependencies import (
     Course,
     DependencyKind,
@@ -42,7 +42,7 @@ async def with_numbers(driver: Driver, caller: Caller, spec: JobSpec) -> JobSpec
             await asyncio.sleep(0)  # what is in memory is found without a pause
         numbers[text] = await number_of(driver, caller, text)
     if each := [numbers[text.strip()] for text in spec.after_each]:
-        for record in await driver.fetch(lambda store: store.records(each)):
+        for record in await driver.fetch(lambda store: store.records(each)):  # what was deleted meanwhile is told later
             check_each("this one", f"job {record.number}", record.spec, spec)
     return with_references(spec, lambda text: str(numbers[text.strip()]))
 
@@ -55,9 +55,14 @@ async def number_of(driver: Driver, caller: Caller, text: str) -> int:
 
 
 async def courses_of_ended(driver: Driver, numbers: Collection[int]) -> Mapping[int, Course]:
-    """Of those of these jobs that have left memory."""
+    """Of those of these jobs that have left memory. NotFound for one that was deleted."""
     missing = driver.peek(lambda core: [number for number in sorted(set(numbers)) if number not in core.jobs])
-    return await driver.fetch(partial(courses_in, numbers=missing)) if missing else {}
+    if not missing:
+        return {}
+    found, courses = await driver.fetch(lambda store: (store.records(missing), courses_in(store, missing)))
+    if gone := set(missing) - {record.number for record in found}:
+        raise NotFound(f"job {min(gone)}, which is to be waited for, was deleted")
+    return courses
 
 
 def recover(store: Store) -> Recovered:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Protocol
 
+from cluster.domain.base.errors import Conflict
+from cluster.domain.base.wall_time import iso
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.states import TaskState
@@ -74,8 +76,12 @@ class OnDisk:
             job.started(worker_id, attempt, started)
 
 
-def records_of_ids(job_ids: Iterable[str], store: Store) -> dict[str, JobRecord]:
-    """Those of these UUIDs that are jobs."""
+def records_of_ids(job_ids: Collection[str], store: Store) -> dict[str, JobRecord]:
+    """Those of these UUIDs that are jobs. Conflict for one of a job that was deleted: nothing runs twice."""
+    for job_id in job_ids:
+        if stone := store.keeping.tombstone_of_id(job_id):
+            at = iso(stone.at)
+            raise Conflict(f"the job of that id or key was deleted on {at}: make a new UUID, or give another key")
     numbers = [number for job_id in job_ids if (number := store.number_of_id(job_id)) is not None]
     return {record.id: record for record in store.records(numbers, whole=True)}
 

@@ -1,13 +1,13 @@
 """Jobs for readers, wherever they are: in memory, or once they have ended in the store alone.
 
 A job leaves memory only when its end is on disk, and changes no more then. So whoever misses one in the core finds it
-in the store, complete, however late it looks there.
+in the store, complete, however late it looks there, or it was deleted.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
-from cluster.domain.base.errors import Unreachable
+from cluster.domain.base.errors import NotFound, Unreachable
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.core import SchedulerCore
@@ -27,16 +27,18 @@ async def read_jobs(
     whole: bool = False,
     ended: dict[int, Job] | None = None,
     after: bool = False,
+    leave_out: bool = False,
 ) -> T:
     """As Driver.read, with these jobs, all of which are in memory or on disk. Unreachable while memory is ahead of the
     disk, and one is not there yet. An ended one has no environment and no lines (as
     JobSpec.without_lines) unless they are asked for `whole`. Who reads the same jobs again and again gives the same
-    `ended` each time, empty at first: so the store is asked once for each. `after`: as Driver.read_after."""
-    ended = {} if ended is None else ended
+    `ended` each time, empty at first: so the store is asked once for each. `after`: as Driver.read_after.
+    One that was deleted meanwhile is left out of them if that is wished, else NotFound."""
+    ended, gone = {} if ended is None else ended, set[int]()
 
     def look(core: SchedulerCore) -> tuple[list[int], T | None]:
         jobs = {number: job for number in numbers if (job := core.jobs.get(number) or ended.get(number))}
-        missing = [number for number in numbers if number not in jobs]
+        missing = [number for number in numbers if number not in jobs and number not in gone]
         return (missing, None) if missing else ([], view(core, jobs))
 
     while True:
@@ -48,7 +50,9 @@ async def read_jobs(
         found = await fetch(lambda store, missing=missing: jobs_of(store, missing, whole=whole))  # type: ignore[misc]
         if on_the_way := [number for number in inside if number not in found]:
             raise Unreachable(f"job {on_the_way[0]} is under way, but not on disk yet; look later what became of it")
-        assert found.keys() >= set(missing), f"of jobs {missing} some are nowhere"
+        gone.update(number for number in missing if number not in found)
+        if gone and not leave_out:
+            raise NotFound(f"job {min(gone)} was deleted")
         ended |= {number: job for number, job in found.items() if number not in inside}
 
 

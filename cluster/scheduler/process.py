@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.base.errors import ClusterError, Exhausted, InvalidInput, NotFound, Unreachable, Unusable
+from cluster.domain.scheduler.retention import USUAL_LIMITS, Limits
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import Role
@@ -71,6 +72,7 @@ class SchedulerOptions:
     lease: float = LEASE  # seconds without a word after which a worker is unreachable
     notify_urls: tuple[str, ...] = ()  # where notices may go, and what they may run: as NoticeTargets.configured
     notify_commands: tuple[str, ...] = ()
+    limits: Limits = USUAL_LIMITS  # what is kept of ended jobs
     http: HttpOptions | None = None  # the gateway beside it; None: there is none
 
 
@@ -107,7 +109,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
             credentials = _valid(authority, credentials)
             look_at_each_object_once()
             core = await recovered(store, options.lease)
-            service = SchedulerService(authority, credentials, store, core, directory, targets)
+            service = SchedulerService(authority, credentials, store, core, directory, targets, options.limits)
         except BaseException:
             store.close()
             raise

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from cluster.domain.base.errors import NotFound
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
@@ -68,19 +69,19 @@ async def _reopen(driver: Driver, number: int, ranges: Sequence[Range], rest: tu
 
 
 async def _see(driver: Driver, number: int) -> _Seen:
-    """It is in memory, or on disk."""
-    while True:
-        openings, job = driver.peek(lambda core: (core.openings, core.jobs.get(number)))
-        if job is not None:
-            return _Seen(job, None, openings)
-        kept = await driver.fetch(partial(_kept, number))
-        if kept is not None:
-            record, progress, sizes = kept
-            return _Seen(Job.restored(record, progress), (record, progress), openings, sizes)
+    """It is in memory, or on disk. NotFound for one that was deleted."""
+    openings, job = driver.peek(lambda core: (core.openings, core.jobs.get(number)))
+    if job is not None:
+        return _Seen(job, None, openings)
+    kept = await driver.fetch(partial(_kept, number))
+    if kept is None:
+        raise NotFound(f"job {number} was deleted")
+    record, progress, sizes = kept
+    return _Seen(Job.restored(record, progress), (record, progress), openings, sizes)
 
 
 def _kept(number: int, store: Store) -> tuple[JobRecord, JobProgress, Mapping[str, int]] | None:
-    """And how much each of its values takes. None for one that has not come to disk yet."""
+    """And how much each of its values takes. None for one that was deleted."""
     records, progress = store.records([number], whole=True), store.progress_of([number])
     sizes = {key: size_of(key, value) for key, value in store.values(number).items()}
     return (records[0], progress[0], sizes) if records and progress else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from cluster.domain.base.errors import Unreachable
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.retention import USUAL_LIMITS, Limits
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.enrolments import Maker
@@ -29,19 +31,23 @@ from cluster.rpc.passed_calls import PassedCalls
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.admission import Admission
+from cluster.scheduler.clearing import Clearing
 from cluster.scheduler.collecting import Collecting
 from cluster.scheduler.dependencies import recover
 from cluster.scheduler.doors.services import SERVICES, doors
 from cluster.scheduler.doors.workers import join
 from cluster.scheduler.driver import Driver, system_clock
+from cluster.scheduler.expiring import Expiring
 from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.notices.notifier import Notifier
 from cluster.scheduler.notices.secret import notice_secret
 from cluster.scheduler.notices.targets import NOWHERE, NoticeTargets
 from cluster.scheduler.operations.all import operations
+from cluster.scheduler.operations.keeping import KeepingOperations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources
 from cluster.scheduler.output.relay import Relay
+from cluster.scheduler.room import ContentsRoom, DatabaseRoom
 from cluster.scheduler.sessions import SessionLines
 from cluster.scheduler.who_shows import WhoShows
 from cluster.store.contents.store import StoredContents
@@ -83,6 +89,7 @@ class SchedulerService:
         core: SchedulerCore,
         directory: Path,
         targets: NoticeTargets = NOWHERE,
+        limits: Limits = USUAL_LIMITS,
     ) -> None:
         """`core`: as `recovered` from the store. `directory` holds the CA, and all but the store."""
         self.driver = Driver(core, store)
@@ -106,8 +113,10 @@ class SchedulerService:
         self.contents = StoredContents(directory)
         relay, files = Relay(), OutputFiles(directory / OUTPUTS)
         sources = Sources(self.driver, files, relay, self._sessions)
+        keeping = self._keeping(files, limits)
         offered = operations(
-            self.driver, self.admission, self.expelling, self.new_token, sources, files, targets, self.contents
+            *(self.driver, self.admission, self.expelling, self.new_token, sources, files, targets, self.contents),
+            keeping,
         )
         handlers: dict[str, Any] = {}
         passed: dict[str, Any] = {}
@@ -117,12 +126,17 @@ class SchedulerService:
         self._server = mutual_tls_server(self._gate, [*services, self._health.add_to], handlers, passed)
         self._local_server = LocalServer(directory / SOCKET, handlers, lambda: admin_of(authority, directory))
         self._join_server = JoinServer(self._join, time.monotonic, directory)
-        self._telling: asyncio.Task[None] | None = None
-        self._collecting: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []  # what goes on beside all calls
         self.address = self.join_address = ""  # by which this machine reaches us, once started
         self.outside_address = ""  # by which other machines most likely reach us, once started
         self.doubt = ""  # why others may not reach us by what lines to paste say
         self._told_address = self._told_join_address = ""  # by which others do
+
+    def _keeping(self, files: OutputFiles, limits: Limits) -> KeepingOperations:
+        self._clearing = Clearing(self.driver, files.room)
+        self._expiring = Expiring(self.driver, self._clearing, files.room, limits)
+        holders = (DatabaseRoom(), files.room, ContentsRoom(self.contents))
+        return KeepingOperations(self.driver, self._expiring, self._clearing, holders, self._directory)
 
     async def start(self, addresses: Addresses) -> None:
         """Binds both ports, then serves. Conflict when one is taken."""
@@ -138,8 +152,9 @@ class SchedulerService:
         self.outside_address = join_up(addresses.advertise or from_elsewhere(host), port)
         self._running = asyncio.create_task(self._run())
         await self.admission.begin(self.driver)
-        self._telling = asyncio.create_task(self._tell_who_asked())
-        self._collecting = asyncio.create_task(Collecting(self.driver, self.contents).run())
+        collecting = Collecting(self.driver, self.contents)
+        works = (collecting.run(), *map(_until_stopped, (self._clearing.run(), self._expiring.run())))
+        self._beside = [asyncio.create_task(work) for work in (self._tell_who_asked(), *works)]
         await self._heal_admin()
         await self._server.start()
         await self._join_server.start()
@@ -149,9 +164,8 @@ class SchedulerService:
         """Ends, in this order: nothing new, the last commit, the calls under way, the store."""
         self.driver.stop()
         await self._health.shut_down()
-        for beside in (self._telling, self._collecting):
-            if beside:
-                beside.cancel()
+        for task in self._beside:
+            task.cancel()
         if self.address:
             await self._running
         self._passed_calls.stop()
@@ -216,3 +230,9 @@ class SchedulerService:
 
     async def _join(self, request: scheduler_pb2.JoinRequest) -> scheduler_pb2.JoinResponse:
         return await join(self.admission, self._authority, self._told_address, request)
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Goes on until nothing can be asked any more: the driver has said why."""
+    with suppress(Unreachable):
+        await work

@@ -95,7 +95,7 @@ async def page(
         most = min(PIECE_JOBS, 2 * most)
         left = limit - len(jobs) if limit else PIECE_JOBS
         view = partial(_piece, numbers=some, states=states, room=left, detail=detail, parts=parts)
-        piece, seen, bytes_shown = await read_jobs(driver, some, view, ended=ended, after=after)
+        piece, seen, bytes_shown = await read_jobs(driver, some, view, ended=ended, after=after, leave_out=True)
         jobs += piece
         looked += seen
         size += bytes_shown
@@ -118,6 +118,8 @@ def _piece(
     size = looked = cost = 0
     for number in numbers:
         looked, classes = looked + 1, len(known)
+        if number not in among:  # it was deleted meanwhile
+            continue
         view = job_view(core, among[number], known, parts.get(number))
         if not states or view.state in states:
             jobs.append(view)
@@ -147,6 +149,8 @@ async def changes_of(driver: Driver, numbers: Iterable[int], parts: Parts) -> As
                         if number in parts:
                             reason, exit_code = await end_of_part(driver, number, parts[number])
                             jobs[place] = replace(job, reason=reason, exit_code=exit_code)
+                for number in set(some[:looked]) - {job.record.number for job in jobs}:  # was deleted meanwhile
+                    del going[number]
                 some = some[looked:]
                 yield Changes(jobs, bool(some), detail)
                 if not some:

@@ -102,4 +102,5 @@ async def _check_each_outside(driver: Driver, workflow: Workflow, each: Sequence
     for count, (place, number) in enumerate(each):
         if count % CHECKED_AT_ONCE == 0:
             await asyncio.sleep(0)
-        check_each(workflow.job(place), f"job {number}", found[number], workflow.jobs[place].spec)
+        if number in found:  # else it was deleted meanwhile, which is told when it is waited for
+            check_each(workflow.job(place), f"job {number}", found[number], workflow.jobs[place].spec)

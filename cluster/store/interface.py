@@ -19,6 +19,7 @@ from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
+from cluster.store.keeping import Keeping
 
 # Each value is its own instruction: insert the record, or replace the one with its key; or add to it (UsageAdded).
 Item = Saved
@@ -41,6 +42,11 @@ class Store(Protocol):
     @property
     def claimed(self) -> bool:
         """Whether our epoch is on disk. If not, that is tried again with each commit, of nothing too."""
+        ...
+
+    @property
+    def keeping(self) -> Keeping:
+        """What it says of ended jobs, and of the room that they take."""
         ...
 
     def load(self) -> Recovered:

@@ -42,6 +42,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed
+from cluster.store.memory_keeping import KeptOnDisk, MemoryKeeping
 from cluster.store.packing import large_among
 
 
@@ -72,6 +73,7 @@ class Disk:
     usage: dict[tuple[int, UsageKind, str, str], UsageAdded] = field(default_factory=dict)
     notices_done: int = 0
     enrolments: dict[tuple[IdentityKind, str, int], Enrolment] = field(default_factory=dict)
+    kept: KeptOnDisk = field(default_factory=KeptOnDisk)
 
 
 class MemoryStore:
@@ -79,6 +81,7 @@ class MemoryStore:
 
     def __init__(self, disk: Disk) -> None:
         self.claimed = True
+        self.keeping = MemoryKeeping(disk)
         self._disk = disk
         self._epoch = -1
 
@@ -91,6 +94,8 @@ class MemoryStore:
         ids = EndedIds()
         for record in disk.jobs.values():
             ids.add(record.id, record.submitted_at)
+        for stone in disk.kept.tombstones.values():
+            ids.add(stone.id, stone.at)
         sizes: dict[int, dict[str, int]] = {}
         for (job, key), value in disk.values.items():
             if job not in disk.ended:
@@ -105,6 +110,7 @@ class MemoryStore:
             value_sizes=sizes,
             next_event=max(disk.events, default=0) + 1,
             shares=[disk.shares[owner] for owner in sorted(disk.shares)],
+            pins=dict(disk.kept.pins),
         )
 
     def commit(self, items: Sequence[Item]) -> None:
@@ -135,6 +141,7 @@ class MemoryStore:
                 disk.ended[item.number] = item.state
             case JobReopened():
                 disk.ended.pop(item.number, None)
+                self.keeping.put(item)
             case OkEnds() | TaskEnd() | SmallOutput() | KeptResults():
                 self._put_of_attempts(item)
             case ShareRecord():
@@ -149,10 +156,14 @@ class MemoryStore:
                 disk.events[sequence] = item
                 if sequence % DROPPED_AT_ONCE == 0:
                     disk.events = {n: event for n, event in disk.events.items() if n > sequence - KEPT}
-            case _:
+            case WorkerRecord() | WorkerForgotten() | UserRecord() | TokenRecord() | Enrolment() | EnrolmentForgotten():
                 self._put_member(item)
+            case _:
+                self.keeping.put(item)
 
-    def _put_member(self, item: Item) -> None:
+    def _put_member(
+        self, item: WorkerRecord | WorkerForgotten | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten
+    ) -> None:
         """A record about workers and people."""
         disk = self._disk
         match item:

@@ -245,18 +245,38 @@ class GetRequest(_message.Message):
     def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., max_tasks: _Optional[int] = ..., skip: _Optional[int] = ..., states: _Optional[_Iterable[_Union[_job_pb2.TaskState, str]]] = ..., attempts: _Optional[bool] = ...) -> None: ...
 
 class GetResponse(_message.Message):
-    __slots__ = ("job", "tasks", "more", "children", "results")
+    __slots__ = ("job", "tasks", "more", "children", "results", "pin", "output_expired")
     JOB_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
     CHILDREN_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    PIN_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_EXPIRED_FIELD_NUMBER: _ClassVar[int]
     job: _job_pb2.Job
     tasks: _containers.RepeatedCompositeFieldContainer[_job_pb2.Task]
     more: bool
     children: _containers.RepeatedScalarFieldContainer[int]
     results: ResultsTotal
-    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ..., more: _Optional[bool] = ..., children: _Optional[_Iterable[int]] = ..., results: _Optional[_Union[ResultsTotal, _Mapping]] = ...) -> None: ...
+    pin: PinInfo
+    output_expired: OutputExpiry
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ..., more: _Optional[bool] = ..., children: _Optional[_Iterable[int]] = ..., results: _Optional[_Union[ResultsTotal, _Mapping]] = ..., pin: _Optional[_Union[PinInfo, _Mapping]] = ..., output_expired: _Optional[_Union[OutputExpiry, _Mapping]] = ...) -> None: ...
+
+class PinInfo(_message.Message):
+    __slots__ = ("by", "at")
+    BY_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    by: str
+    at: float
+    def __init__(self, by: _Optional[str] = ..., at: _Optional[float] = ...) -> None: ...
+
+class OutputExpiry(_message.Message):
+    __slots__ = ("at", "why")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    at: float
+    why: str
+    def __init__(self, at: _Optional[float] = ..., why: _Optional[str] = ...) -> None: ...
 
 class ResultsTotal(_message.Message):
     __slots__ = ("attempts", "files", "bytes", "missing")
@@ -425,6 +445,50 @@ class ResumeResponse(_message.Message):
     resumed: int
     more: bool
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., resumed: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class DeleteRequest(_message.Message):
+    __slots__ = ("selectors",)
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ...) -> None: ...
+
+class DeleteResponse(_message.Message):
+    __slots__ = ("jobs", "deleted", "kept")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedScalarFieldContainer[int]
+    deleted: int
+    kept: int
+    def __init__(self, jobs: _Optional[_Iterable[int]] = ..., deleted: _Optional[int] = ..., kept: _Optional[int] = ...) -> None: ...
+
+class PinRequest(_message.Message):
+    __slots__ = ("selectors",)
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ...) -> None: ...
+
+class PinResponse(_message.Message):
+    __slots__ = ("jobs", "pinned")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedScalarFieldContainer[int]
+    pinned: int
+    def __init__(self, jobs: _Optional[_Iterable[int]] = ..., pinned: _Optional[int] = ...) -> None: ...
+
+class UnpinRequest(_message.Message):
+    __slots__ = ("selectors",)
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ...) -> None: ...
+
+class UnpinResponse(_message.Message):
+    __slots__ = ("jobs", "unpinned")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    UNPINNED_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedScalarFieldContainer[int]
+    unpinned: int
+    def __init__(self, jobs: _Optional[_Iterable[int]] = ..., unpinned: _Optional[int] = ...) -> None: ...
 
 class SetPriorityRequest(_message.Message):
     __slots__ = ("selectors", "priority")

@@ -94,6 +94,21 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.RerunRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.RerunResponse.FromString,
                 _registered_method=True)
+        self.Delete = channel.unary_unary(
+                '/cluster.v1.Jobs/Delete',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.DeleteRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.DeleteResponse.FromString,
+                _registered_method=True)
+        self.Pin = channel.unary_unary(
+                '/cluster.v1.Jobs/Pin',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.PinRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.PinResponse.FromString,
+                _registered_method=True)
+        self.Unpin = channel.unary_unary(
+                '/cluster.v1.Jobs/Unpin',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.UnpinRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.UnpinResponse.FromString,
+                _registered_method=True)
         self.ReadOutput = channel.unary_stream(
                 '/cluster.v1.Jobs/ReadOutput',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.SerializeToString,
@@ -235,6 +250,26 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Delete(self, request, context):
+        """Jobs that have ended are there for nobody any more: all of them, or none. What they take is given back later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Pin(self, request, context):
+        """They are kept, however old they become and whatever they take, until they are unpinned or deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unpin(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutput(self, request, context):
         """Output of one or more tasks, from byte 0 or the tail, following a running one to its end.
         """
@@ -367,6 +402,21 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.Rerun,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.RerunRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.RerunResponse.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.DeleteRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.DeleteResponse.SerializeToString,
+            ),
+            'Pin': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pin,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.PinRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.PinResponse.SerializeToString,
+            ),
+            'Unpin': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unpin,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.UnpinRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.UnpinResponse.SerializeToString,
             ),
             'ReadOutput': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutput,
@@ -743,6 +793,87 @@ class Jobs:
             '/cluster.v1.Jobs/Rerun',
             cluster_dot_v1_dot_jobs__pb2.RerunRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.RerunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Delete',
+            cluster_dot_v1_dot_jobs__pb2.DeleteRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.DeleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Pin',
+            cluster_dot_v1_dot_jobs__pb2.PinRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.PinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unpin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Unpin',
+            cluster_dot_v1_dot_jobs__pb2.UnpinRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.UnpinResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,6 +26,7 @@ SUBJECTS = (
     "operations",
     "security",
     "reliability",
+    "retention",
 )
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 

@@ -20,6 +20,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.effects import Decided
+from cluster.domain.scheduler.retention import Limits
 from cluster.domain.scheduler.views import Detail
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Maker
@@ -30,10 +31,13 @@ from cluster.pki.authority import open_authority
 from cluster.pki.issuer import KeyRequest
 from cluster.scheduler import gathering
 from cluster.scheduler.admission import Admission
+from cluster.scheduler.clearing import Clearing
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.expiring import Expiring
 from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.notices.targets import NOWHERE
 from cluster.scheduler.operations.all import Operations, operations
+from cluster.scheduler.operations.keeping import KeepingOperations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources, Wish
 from cluster.scheduler.output.relay import Relay
@@ -87,7 +91,9 @@ async def house(directory: Path) -> AsyncIterator[House]:
     running = asyncio.create_task(driver.run())
     await admission.begin(driver)
     try:
-        kept = (sources, files, NOWHERE, StoredContents(directory))
+        clearing = Clearing(driver, files.room)
+        keeping = KeepingOperations(driver, Expiring(driver, clearing, files.room, Limits()), clearing, (), directory)
+        kept = (sources, files, NOWHERE, StoredContents(directory), keeping)
         yield House(driver, admission, operations(driver, admission, expelling, new_token, *kept), join)
     finally:
         driver.stop()

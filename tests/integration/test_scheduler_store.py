@@ -24,7 +24,8 @@ from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_set, pack_spec
 from cluster.store.sqlite import history_sql, schema_versions
 from cluster.store.sqlite import schema as statements
-from cluster.store.sqlite.store import SqliteStore, _transaction, stored_cluster_id
+from cluster.store.sqlite.connecting import transaction
+from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 from tests.small_disk import small_disk
 
 CLUSTER, OTHER = "0123456789abcdef", "fedcba9876543210"
@@ -313,7 +314,7 @@ def test_a_store_opens_on_a_full_disk_and_is_its_owners_once_there_is_room(
         store.commit([JobRecord(2, "id-2", "ann", JOB.spec, 2.0), PROGRESS._replace(number=2)])
         assert store.claimed
         reader = threading.Thread(target=lambda: store.progress_of([1]), daemon=True)
-        with store._alone(), _transaction(store._writer):
+        with store._alone(), transaction(store._writer):
             reader.start()
             reader.join(10.0)
             assert not reader.is_alive(), "it has no connection of its own"

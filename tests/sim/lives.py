@@ -59,6 +59,11 @@ def with_orders(seed: int) -> Scenario:
     return simulate(seed, orders=True)
 
 
+def with_keepers(seed: int) -> Scenario:
+    """Jobs are deleted and pinned, while they and others go on, and wait for each other."""
+    return simulate(seed, keepers=True, submissions=10, most=MOST[seed % 3])
+
+
 def with_stalls(seed: int) -> Scenario:
     """Those who should cut leashes are stopped."""
     return simulate(seed, climate=STALLS, stubborn=True)
@@ -129,6 +134,7 @@ PLAYED: Mapping[Life, int] = {
     with_workflows: 40,
     with_families: 25,
     with_orders: 30,
+    with_keepers: 30,
     with_stalls: 150,
     with_absent_workers: 300,
     with_lonely_slots: 150,

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import job_tasks
 from cluster.domain.job.dependencies import DependencyKind
@@ -33,6 +34,7 @@ from tests.sim import climates
 from tests.sim.bad_luck import BadLuck, Fault
 from tests.sim.crowd import draw_crowded, owner_of
 from tests.sim.families import Families
+from tests.sim.keepers import Keepers
 from tests.sim.machine import Machine
 from tests.sim.needs import draw_growth, draw_needs, draw_offer
 from tests.sim.orders import Orders
@@ -78,6 +80,7 @@ class Scenario:
         needs: bool = False,
         crowded: bool = False,
         uploads: bool = False,
+        keepers: bool = False,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
         again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
@@ -85,7 +88,8 @@ class Scenario:
         `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs. `orders`: people
         pause jobs and the queue, and set priorities. `clocks`: jobs wait for times, have deadlines, or come again.
         `needs`: workers differ in what they have beside cpus, and jobs ask for that. `crowded`: several users want more
-        than there is, of large tasks and small ones. `uploads`: jobs find contents that workers must fetch."""
+        than there is, of large tasks and small ones. `uploads`: jobs find contents that workers must fetch. `keepers`:
+        jobs are deleted and pinned."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -110,6 +114,7 @@ class Scenario:
         self._stubborn = world.chance(0.2) if stubborn is None else stubborn
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
+        self._given_up: set[str] = set()
         self._again = Random(f"again {seed}")  # apart, so that what else is drawn stays as it is
         self._growing = Random(f"growing {seed}")
         self._uploading = Random(f"uploading {seed}") if uploads else None
@@ -118,6 +123,7 @@ class Scenario:
         whose = (world, self.truth, self.scheduler, self.machines, self._make_id, self._again)
         self._families = Families(*whose) if families else None
         self._orders = Orders(world, self.truth, self.scheduler) if orders else None
+        self._keepers = Keepers(world, self.truth, self.scheduler, seed) if keepers else None
         self.luck = BadLuck(world, self.truth, self.scheduler, self.machines, self._trouble_ends, climate)
 
     def run(self) -> None:
@@ -131,6 +137,8 @@ class Scenario:
             self._families.begin(self._trouble_ends)
         if self._orders:
             self._orders.begin(self._trouble_ends)
+        if self._keepers:
+            self._keepers.begin(self._trouble_ends)
         self.luck.begins()
         self.world.run(self._trouble_ends)
         self.luck.ends()
@@ -146,7 +154,11 @@ class Scenario:
         self.world.run(self.world.now + QUIET)
         while self.world.now < deadline and not self._is_quiet():
             self.world.run(self.world.now + 20.0)
+        while self._keepers and self._keepers.clear():
+            self.world.run(self.world.now + 1.0)
         self._check_nothing_is_left()
+        if self._keepers:
+            self._keepers.check_nothing_is_left()
 
     def _is_quiet(self) -> bool:
         """All are connected: a copy waits until the first one has been silent for a lease. And nothing is on its way to
@@ -244,6 +256,17 @@ class Scenario:
         def answer(value: Replied) -> None:
             if isinstance(value, HasEnded):
                 return  # it is asked again, and the store has that job then
+            if (
+                isinstance(value, NotFound)
+                and job_id not in self.scheduler.acknowledged
+                and job_id not in self._given_up
+            ):
+                self._given_up.add(job_id)  # what it was to wait for was deleted
+                self._submitted -= 1
+            if job_id in self._given_up or self.scheduler.acknowledged.get(job_id) in self.truth.deleted:
+                known = self.scheduler.acknowledged.get(job_id)  # of which the store may have told before
+                assert isinstance(value, NotFound | Conflict) or value == known, f"{job_id} was deleted, and is {value}"
+                return
             assert isinstance(value, int), value
             known = self.scheduler.acknowledged.setdefault(job_id, value)
             assert known == value, f"job {job_id} was acknowledged as {known}, and now as {value}"
@@ -259,7 +282,7 @@ class Scenario:
                 self.world.at(self.world.between(5.0, self._trouble_ends), much_later)
 
         def again() -> None:
-            if job_id not in self.scheduler.acknowledged:
+            if job_id not in self.scheduler.acknowledged and job_id not in self._given_up:
                 self._submit(job_id, spec)
 
         self.world.at(self.world.between(1.0, 5.0), again)

@@ -7,10 +7,11 @@ may change order, and order matters.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster.domain.base.errors import ClusterError, NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.now import Now
@@ -46,6 +47,7 @@ from cluster.domain.scheduler.events import (
     SessionClosed,
     SessionOpened,
 )
+from cluster.domain.scheduler.retention import Tombstone
 from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.session.messages import Assign, Downward, Report, ReportAcknowledged
 from cluster.domain.trust.identity import Vouched
@@ -88,6 +90,8 @@ class SchedulerProcess:
         self.store = host.open_store()
         loaded = recover(self.store)
         for job_id, number in host.acknowledged.items():
+            if number in self.truth.deleted:
+                continue
             assert self.store.number_of_id(job_id) == number, f"job {number} was acknowledged, and is not in the store"
         self.core = SchedulerCore(loaded.epoch, host.lease)
         self.core.most = host.most
@@ -240,6 +244,9 @@ class SchedulerProcess:
             return
         self.host.told_events.commit(saves)
         for save in saves:
+            if isinstance(save, Tombstone):
+                self.truth.check_deleted(save.number, self.host.over)
+        for save in saves:
             if isinstance(save, JobRecord) and save.callers:
                 self.truth.check_call(save, self.host.ends)
             if isinstance(save, JobReopened) or (isinstance(save, JobEnded) and save.opening):
@@ -378,7 +385,11 @@ class SchedulerProcess:
 
     def _look_up(self, job_ids: tuple[str, ...]) -> None:
         """As the store is now; the answer takes a while."""
-        found = records_of_ids(job_ids, self.store)
+        found: Mapping[str, JobRecord] | ClusterError
+        try:
+            found = records_of_ids(job_ids, self.store)
+        except ClusterError as error:
+            found = error
         self._later(self.world.between(0.0, 0.01), lambda: self.feed(LookedUp(job_ids, found)))
 
     def perform(self, acts: Sequence[Act]) -> None:
@@ -447,11 +458,23 @@ class SchedulerProcess:
         self._asks[self._last_ask] = answer
         self.feed(make(self._last_ask))
 
+    def save(self, *items: Saved) -> None:
+        """Commits records that are not the core's."""
+        self.process.hear(lambda: self._save(items) if self.alive else None)
+
+    def _save(self, items: tuple[Saved, ...]) -> None:
+        self.pipeline.gathering.add(Put(items=items))
+        if self._waits_for is Step.EVENTS:
+            self._soon()
+
     def submit(
         self, job_id: str, spec: JobSpec, answer: Answer, vouched: Vouched | None = None, owner: str = "alice"
     ) -> None:
         """As `cluster.scheduler.operations.jobs`."""
         missing = {dependency.job for dependency in dependencies_of(spec)} - self.core.jobs.keys()
+        if gone := missing - {record.number for record in self.store.records(sorted(missing))}:
+            answer(NotFound(f"job {min(gone)} was deleted"))
+            return
         ended = courses_in(self.store, sorted(missing))
         self.ask(lambda ask: JobSubmitted(ask, job_id, owner, spec, ended, vouched), answer)
 

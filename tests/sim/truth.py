@@ -72,6 +72,8 @@ class Truth:
     specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
     calls: dict[int, tuple[CallingAttempt, ...]] = field(default_factory=dict)  # job: by which it was called
     paused: set[int] = field(default_factory=set)  # jobs of which a user was told so; QUEUE: all
+    pinned: set[int] = field(default_factory=set)  # the same
+    deleted: set[int] = field(default_factory=set)  # jobs that are gone, on disk
     bounds: dict[int, list[Bound]] = field(default_factory=dict)  # job: the last that is in force, and those asked for
     widest: dict[int, int] = field(default_factory=dict)  # job: the highest of its bounds that ever were
     frozen: set[int] = field(default_factory=set)  # jobs of which a user was told that what runs is frozen
@@ -228,6 +230,16 @@ class Truth:
         spec = self.specs[job]
         again = any(dependency.job in self.reopened for dependency in dependencies_of(spec))
         return spec.on_dependency_fail != RUN_ANYWAY and (again or any(self._unmet(job, index)))
+
+    def check_deleted(self, number: int, over: Collection[int]) -> None:
+        """The job is gone by this commit. `over`: those whose ends are on disk."""
+        assert number in over, f"job {number} is deleted, and has not ended"
+        assert number not in self.pinned, f"job {number} is deleted, and somebody was told that it is pinned"
+        self.deleted.add(number)
+        for other, spec in self.specs.items():
+            if other not in over and spec.waits:
+                others = {dependency.job for dependency in dependencies_of(spec)}
+                assert number not in others, f"job {number} is deleted, and job {other} waits for it"
 
     def reopens(self, job: int, tasks: Range) -> None:
         """Somebody wants these tried again."""

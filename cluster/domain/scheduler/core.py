@@ -23,6 +23,7 @@ from cluster.domain.scheduler import (
     changing,
     children,
     deadlines,
+    deleting,
     draining,
     growing,
     job_values,
@@ -41,11 +42,14 @@ from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
     JobsChanged,
+    JobsDeleted,
     JobsPaused,
+    JobsPinned,
     JobsResumed,
     JobsSubmitted,
     JobSubmitted,
     LookedUp,
+    OutputsExpire,
     QueuePaused,
     QueueResumed,
     ReopenRequested,
@@ -91,7 +95,7 @@ class SchedulerCore(State):
         after the last step."""
         self.now, self.room = now, self.most
         self.next_number, self.ended_ids = loaded.next_job_number, loaded.ended_ids
-        self.queue_pause = loaded.queue_pause
+        self.queue_pause, self.bonds.pins = loaded.queue_pause, dict(loaded.pins)
         self.value_sizes = {job: dict(sizes) for job, sizes in loaded.value_sizes.items()}
         self._event_log.restore(loaded)
         for share in loaded.shares:
@@ -208,18 +212,14 @@ class SchedulerCore(State):
                 cancel(self, event)
             case ReopenRequested():
                 reopening.reopen(self, self._dependencies, event)
-            case JobsPaused():
-                pausing.pause_jobs(self, event)
-            case JobsResumed():
-                pausing.resume_jobs(self, event)
+            case JobsPaused() | JobsResumed() | QueuePaused() | QueueResumed():
+                pausing.handle(self, event)
             case JobsChanged():
                 changing.change_jobs(self, self._dependencies, event)
+            case JobsDeleted() | JobsPinned() | OutputsExpire():
+                deleting.handle(self, event, busy=self._submissions.goes_on)
             case ShareWeighed():
                 reordering.weigh_share(self, event)
-            case QueuePaused():
-                pausing.pause_queue(self, event)
-            case QueueResumed():
-                pausing.resume_queue(self, event)
             case WorkerRegistered():
                 self._registering.registered(event)
             case WorkerDeregistered():

@@ -23,6 +23,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.event_records import EventRecord
+from cluster.domain.scheduler.retention import JobPinned, OutputExpired, OutputsWalked, Tombstone
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import Downward
@@ -48,7 +49,8 @@ class Amended:
 _OfJob = (
     JobRecord | JobValue | JobProgress | JobChunk | JobHeld | JobEnded | JobReopened | OkEnds | TaskEnd | SmallOutput
 )
-Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord | ShareRecord | UsageAdded
+_Removal = Tombstone | JobPinned | OutputExpired | OutputsWalked
+Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord | ShareRecord | UsageAdded | _Removal
 
 
 @dataclass(frozen=True, slots=True)

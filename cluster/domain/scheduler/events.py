@@ -13,6 +13,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.workflow import NewJob
+from cluster.domain.scheduler.retention import EndedJob, OutputsWalked, Pin
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Fetching, Hello, Report
 from cluster.domain.session.offer import NOTHING, Offer
@@ -115,6 +116,36 @@ class JobsChanged:
     jobs: tuple[int, ...]
     changes: Changes
     by_admin: bool  # who asks
+
+
+@dataclass(frozen=True, slots=True)
+class JobsDeleted:
+    """Somebody wants these, which have ended, deleted, or they are kept no longer; as the store has them."""
+
+    ask: int
+    jobs: tuple[EndedJob, ...]
+    why: str  # as of Tombstone
+    refuses: bool  # all of them are deleted, or none
+
+
+@dataclass(frozen=True, slots=True)
+class JobsPinned:
+    """Somebody wants these, by numbers, kept from now on; `pin` None: no longer."""
+
+    ask: int
+    jobs: tuple[int, ...]
+    pin: Pin | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsExpire:
+    """What these jobs, by numbers, have written is kept no longer. `walked`: up to there all jobs were looked at for
+    that; None: not all."""
+
+    ask: int
+    jobs: tuple[int, ...]
+    why: str  # as of OutputExpired
+    walked: OutputsWalked | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +258,9 @@ Event = (
     | JobsPaused
     | JobsResumed
     | JobsChanged
+    | JobsDeleted
+    | JobsPinned
+    | OutputsExpire
     | ShareWeighed
     | QueuePaused
     | QueueResumed

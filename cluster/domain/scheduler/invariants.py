@@ -5,6 +5,7 @@ from functools import partial
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
 from cluster.domain.job.schedule import FAR_AHEAD
 from cluster.domain.job.states import HELD, UNASSIGNED, TaskState
@@ -13,6 +14,7 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.pausing import is_paused
 from cluster.domain.scheduler.reserving import SURELY, foreseen, is_over_by
+from cluster.domain.scheduler.retention import Bonds
 from cluster.domain.scheduler.state import LATE
 from cluster.domain.scheduler.takers import can_take
 from cluster.domain.scheduler.worker_record import Worker
@@ -58,6 +60,8 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         assert in_time or not kept.keeps_out, f"worker {kept.worker.id}: it leaves before {kept.job.number} would end"
     if waiting and not (goes_on or core.queue_pause):
         _nobody_idles_beside_work_in_advance(core, waiting)
+    if changed is None:
+        _what_goes_on_keeps_what_it_needs(core)
     _takers_are_in_order(core)
     if not (core.takers.roomier or core.ready.fresh or core.queue_pause):  # else placing goes on in the next turn
         for number in numbers:
@@ -247,3 +251,15 @@ def _held(job: Job) -> IntervalSet:
 
 def _within(inner: IntervalSet, outer: IntervalSet) -> bool:
     return all(outer.covers(*r) for r in inner.ranges())
+
+
+def _what_goes_on_keeps_what_it_needs(core: SchedulerCore) -> None:
+    """What is counted of jobs that go on is what they say; and nothing that one of them waits for was deleted."""
+    counted = Bonds()
+    for job in core.unfinished():
+        counted.goes_on(job.record)
+        for number in {dependency.job for dependency in dependencies_of(job.record.spec)}:
+            assert number not in core.bonds.deleted, f"job {job.number} waits for job {number}, which was deleted"
+    assert core.bonds.same_as(counted), "what keeps jobs from being deleted was counted wrongly"
+    for number in core.bonds.pins:
+        assert number not in core.bonds.deleted, f"job {number} is pinned, and was deleted"

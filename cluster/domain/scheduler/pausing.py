@@ -18,6 +18,18 @@ from cluster.domain.session.messages import Attempts, Freeze, Hello, by_attempt
 JOBS_A_UNIT = 4  # jobs of a worker that are looked at for what one unit of a turn's room is worth
 
 
+def handle(state: State, event: JobsPaused | JobsResumed | QueuePaused | QueueResumed) -> None:
+    match event:
+        case JobsPaused():
+            pause_jobs(state, event)
+        case JobsResumed():
+            resume_jobs(state, event)
+        case QueuePaused():
+            pause_queue(state, event)
+        case QueueResumed():
+            resume_queue(state, event)
+
+
 def pause_jobs(state: State, event: JobsPaused) -> None:
     """Replies how many of them are paused now: those that have not ended."""
     live = [job for number in event.jobs if (job := state.jobs.get(number)) and job.live]

@@ -8,6 +8,7 @@ from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.family import Try
+from cluster.domain.scheduler.retention import Pin
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
@@ -27,3 +28,4 @@ class Recovered:
     value_sizes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)  # of what those keep, by job and key
     next_event: int = 1  # its sequence number
     shares: list[ShareRecord] = field(default_factory=list)
+    pins: Mapping[int, Pin] = field(default_factory=dict)  # by job

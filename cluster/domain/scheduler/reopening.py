@@ -9,7 +9,7 @@ anew, as these are now; a schedule waits for its next time from now on. Jobs tha
 ended stay as they are.
 """
 
-from cluster.domain.base.errors import ClusterError, Conflict
+from cluster.domain.base.errors import ClusterError, Conflict, NotFound
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
@@ -30,6 +30,9 @@ class Outdated(Conflict):
 def reopen(state: State, dependencies: Dependencies, event: ReopenRequested) -> None:
     """Replies how many tasks are tried again."""
     job = state.jobs.get(event.job)
+    if event.job in state.bonds.deleted:  # perhaps after the store was asked
+        state.reply(event.ask, NotFound(f"job {event.job} was deleted"))
+        return
     if job is None:
         if event.kept is None or event.openings != state.openings:
             state.reply(event.ask, Outdated(event.job))

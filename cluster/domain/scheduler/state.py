@@ -37,6 +37,7 @@ from cluster.domain.scheduler.followers import Followers
 from cluster.domain.scheduler.judge import Judge
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.reserving import Reservations
+from cluster.domain.scheduler.retention import Bonds
 from cluster.domain.scheduler.sharing import Shares
 from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
@@ -77,6 +78,7 @@ class State:
         self.wall_timers = Timers()  # on the wall clock: of jobs that wait for a time
         self.leaving: set[str] = set()  # workers to be forgotten once they hold nothing
         self.next_number = 1
+        self.bonds = Bonds()
         self.openings = 0  # how often a job was reopened
         self.ended_ids = EndedIds()  # of jobs that have left memory
         self.most = MOST_AT_ONCE  # of what is due and of ranges that are placed, in one turn
@@ -147,6 +149,7 @@ class State:
         self._numbers[job.record.id] = job.number
         self._unfinished[job.number] = job
         self.family.adopt(job, self.jobs.get(job.record.parent))
+        self.bonds.goes_on(job.record)
         job.alike, job.assigned_at = self.jobs_alike.of(job.record, job.request), self.now.mono
         self._line = None
 
@@ -178,6 +181,7 @@ class State:
             job.ended_at = self.now.wall
             self._unfinished.pop(job.number, None)
             self.family.ended(job)
+            self.bonds.has_ended(job.record)
             self._line = None
             if job.record.spec.begins_waiting:
                 self.wall_timers.cancel(("start", job.number))

@@ -14,7 +14,7 @@ line: so what was seen of one UUID still holds when the last one is looked at.
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound
 from cluster.domain.job.dependencies import (
     Course,
     course_of,
@@ -192,6 +192,8 @@ class Submissions:
     def _find_others(self, spec: JobSpec, ended: Mapping[int, Course], found: dict[int, Job]) -> None:
         """Adds the jobs in memory that it is to wait for. HasEnded where one is not there, nor in `ended`."""
         for text in references_of(spec):
+            if text.isdecimal() and int(text) in self._state.bonds.deleted:
+                raise NotFound(f"job {text}, which is to be waited for, was deleted")
             if text.isdecimal() and (number := int(text)) not in ended and number not in found:
                 job = self._state.jobs.get(number)
                 if job is None:

@@ -42,6 +42,15 @@ from cluster.domain.scheduler.effects import (
     WorkerForgotten,
 )
 from cluster.domain.scheduler.event_records import EventRecord, NoticesDone
+from cluster.domain.scheduler.retention import (
+    JobPinned,
+    OutputExpired,
+    OutputsWalked,
+    RemainsDropped,
+    RemainsGone,
+    SpaceReturned,
+    Tombstone,
+)
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import HeartbeatAnswered, Stop, Welcome
@@ -49,8 +58,9 @@ from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 
+_Removal = RemainsDropped | RemainsGone | SpaceReturned
 # What a store can commit.
-Saved = Save | KeptResults | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten | NoticesDone
+Saved = Save | KeptResults | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten | NoticesDone | _Removal
 
 _KIB = 1024
 
@@ -191,6 +201,10 @@ def _key(save: Saved) -> object:
             key = name
         case UsageAdded(place=place):
             key = place
-        case QueuePause() | NoticesDone():
+        case Tombstone(number=number) | JobPinned(job=number) | OutputExpired(job=number):
+            key = number
+        case RemainsGone():
+            key = save
+        case QueuePause() | NoticesDone() | OutputsWalked() | RemainsDropped() | SpaceReturned():
             key = None  # there is one
     return type(save), key

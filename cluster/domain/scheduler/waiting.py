@@ -14,7 +14,7 @@ which they came; the rest is due at once.
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from cluster.domain.base.errors import Conflict
+from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.dependencies import Course, Dependency, DependencyKind, course_of, dependencies_of, ended_in
@@ -45,10 +45,12 @@ class Dependencies:
 
     def courses(self, spec: JobSpec, ended: Mapping[int, Course]) -> Courses:
         """What the jobs that this one will wait for have done until now. `ended`: of those that have left memory.
-        HasEnded where one of these is missing."""
+        HasEnded where one of these is missing, NotFound for one that was deleted since."""
         found: dict[Dependency, Course] = {}
         for dependency in dependencies_of(spec):
             other = self._state.jobs.get(dependency.job)
+            if dependency.job in self._state.bonds.deleted:
+                raise NotFound(f"job {dependency.job}, which is to be waited for, was deleted")
             if other is None and dependency.job not in ended:
                 raise HasEnded(dependency.job)
             if other is None:

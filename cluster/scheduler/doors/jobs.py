@@ -30,6 +30,7 @@ from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.history import HistoryOperations, MeasuredJobs
 from cluster.scheduler.operations.jobs import JobOperations
+from cluster.scheduler.operations.keeping import KeepingOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations, ReadPosition
 from cluster.scheduler.operations.results import ResultOperations
@@ -50,6 +51,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         again: AgainOperations,
         history: HistoryOperations,
         results: ResultOperations,
+        keeping: KeepingOperations,
     ) -> None:
         self._jobs = jobs
         self._output = output
@@ -59,6 +61,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         self._again = again
         self._history = history
         self._results = results
+        self._keeping = keeping
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         job = await self._jobs.submit(current_caller(), request.id, await _spec(request.spec))
@@ -80,9 +83,16 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         text, skip, most = text_of(request.selector), request.skip, request.max_tasks
         shown = await self._jobs.show(current_caller(), text, skip, most, states, request.attempts)
         tasks = map(task_to_proto, shown.tasks)
-        job = job_to_proto(shown.job)
-        kept = results_total_to_proto(shown.results) if shown.results else None
-        return jobs_pb2.GetResponse(job=job, tasks=tasks, more=shown.more, children=shown.children, results=kept)
+        job, pin, expired = job_to_proto(shown.job), shown.pin, shown.output_expired
+        return jobs_pb2.GetResponse(
+            job=job,
+            tasks=tasks,
+            more=shown.more,
+            children=shown.children,
+            results=results_total_to_proto(shown.results) if shown.results else None,
+            pin=jobs_pb2.PinInfo(by=pin.by, at=pin.at) if pin else None,
+            output_expired=jobs_pb2.OutputExpiry(at=expired.at, why=expired.why) if expired else None,
+        )
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
         async with aclosing(self._jobs.watch(current_caller(), texts_of(request.selectors))) as several:
@@ -141,6 +151,18 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def Rerun(self, request: jobs_pb2.RerunRequest, context: Context) -> jobs_pb2.RerunResponse:
         job = await self._again.rerun(current_caller(), text_of(request.selector), request.id)
         return jobs_pb2.RerunResponse(job=job_to_proto(job))
+
+    async def Delete(self, request: jobs_pb2.DeleteRequest, context: Context) -> jobs_pb2.DeleteResponse:
+        done = await self._keeping.delete(current_caller(), texts_of(request.selectors))
+        return jobs_pb2.DeleteResponse(jobs=done.numbers, deleted=done.total, kept=done.kept)
+
+    async def Pin(self, request: jobs_pb2.PinRequest, context: Context) -> jobs_pb2.PinResponse:
+        jobs, count = await self._keeping.pin(current_caller(), texts_of(request.selectors))
+        return jobs_pb2.PinResponse(jobs=jobs, pinned=count)
+
+    async def Unpin(self, request: jobs_pb2.UnpinRequest, context: Context) -> jobs_pb2.UnpinResponse:
+        jobs, count = await self._keeping.unpin(current_caller(), texts_of(request.selectors))
+        return jobs_pb2.UnpinResponse(jobs=jobs, unpinned=count)
 
     async def ReadOutput(
         self, request: jobs_pb2.ReadOutputRequest, context: Context

@@ -12,6 +12,7 @@ from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.history import HistoryOperations
 from cluster.scheduler.operations.jobs import JobOperations
+from cluster.scheduler.operations.keeping import KeepingOperations
 from cluster.scheduler.operations.metrics import MetricsOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations
@@ -40,6 +41,7 @@ class Operations(NamedTuple):
     contents: ContentOperations
     history: HistoryOperations
     results: ResultOperations
+    keeping: KeepingOperations
 
 
 def operations(
@@ -51,6 +53,7 @@ def operations(
     files: OutputFiles,
     targets: NoticeTargets,
     contents: Contents,
+    keeping: KeepingOperations,
 ) -> Operations:
     kept = ContentOperations(driver, contents)
     jobs = JobOperations(driver, sources.last_bytes, targets, kept)
@@ -69,4 +72,5 @@ def operations(
         kept,
         HistoryOperations(driver),
         ResultOperations(driver, contents),
+        keeping,
     )

@@ -24,6 +24,7 @@ from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.scheduler.family import called_by
+from cluster.domain.scheduler.retention import OutputExpired, Pin
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.trust.identity import Caller, is_uuid
@@ -59,6 +60,8 @@ class ShownJob(NamedTuple):
     more: bool  # of the tasks that were asked for
     children: list[int]  # the newest of the jobs that it has submitted
     results: ResultsTotal | None  # None: it keeps none
+    pin: Pin | None  # somebody's wish that it is kept
+    output_expired: OutputExpired | None  # None: what it has written is kept
 
 
 class CancelledJobs(NamedTuple):
@@ -150,11 +153,14 @@ class JobOperations:
         if attempts:
             asked, tasks = len(tasks), await with_attempts(self._driver, number, tasks)
             more = more or len(tasks) < asked
-        children = await self._driver.fetch(lambda store: store.children(number, most=MOST_CHILDREN))
-        kept = None
+        children, expired = await self._driver.fetch(
+            lambda store: (store.children(number, most=MOST_CHILDREN), store.keeping.output_expired(number))
+        )
+        results = None
         if job.record.spec.out:
-            kept = await self._driver.fetch(lambda store: store.results_total(number))
-        return ShownJob(job, tasks, more, children, kept)
+            results = await self._driver.fetch(lambda store: store.results_total(number))
+        pin = self._driver.peek(lambda core: core.bonds.pins.get(number))
+        return ShownJob(job, tasks, more, children, results, pin, expired)
 
     async def watch(self, caller: Caller, selectors: Sequence[str]) -> AsyncGenerator[Changes, None]:
         """All that are selected, and then each time those that have changed, until all that was selected has ended."""

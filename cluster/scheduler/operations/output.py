@@ -58,6 +58,9 @@ class OutputOperations:
         async for number in self._without_schedules(selection, numbers, position.job if position else 0):
             job, selected = JobReader(self._driver, number), selection.tasks(number) if number in numbers else None
             spec = await job.spec()
+            if expired := await self._driver.fetch(lambda store, number=number: store.keeping.output_expired(number)):  # type: ignore[misc]
+                yield OutputPiece(number, spec.number_of(0), 0, Piece(False, b"", 0, expired.said))
+                continue
             begin = _begin(position, spec) if position and position.job == number else None
             for tasks in (Range(0, spec.task_count),) if selected is None else selected.ranges():
                 reading = read_tasks(self._driver, self._sources, job, tasks, wish, begin)

@@ -14,8 +14,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
@@ -26,6 +27,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.line_ends import lines_back
 from cluster.domain.job.spec import DEFAULT_MAX_OUTPUT
+from cluster.scheduler.output.room import FilesRoom
 
 CHUNK = 64 * 1024  # bytes read at once: about what gRPC sends before it waits for the reader
 _MUCH = 1 << 20  # bytes: more than what says where gaps are
@@ -37,6 +39,7 @@ class OutputFiles:
         self._directory = directory
         self._new = directory / "new"
         self._lasting: set[Path] = set()  # directories of jobs that are known to be on disk
+        self.room = FilesRoom(directory, self._new, self._lasting)
         # What was coming in when an earlier scheduler was killed: its worker pushes it again.
         shutil.rmtree(self._new, ignore_errors=True)
         with suppress(OSError):  # `new` says it
@@ -53,7 +56,7 @@ class OutputFiles:
             with _full_disk_explained(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths = {stderr: self._path(key, stderr) for stderr in (False, True)}
-        return NewOutput(paths, self._gaps_path(key), self._new, cap, self._lasting)
+        return NewOutput(paths, self._gaps_path(key), self._new, cap, self._lasting, partial(self.room.note, key.job))
 
     def read(
         self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0
@@ -137,9 +140,18 @@ NO_GAP = Gap(0, 0)
 class NewOutput:
     """The output of one attempt as it comes in. Use it in `with`: what was not kept is gone afterwards."""
 
-    def __init__(self, paths: dict[bool, Path], gaps: Path, directory: Path, cap: int, lasting: set[Path]) -> None:
+    def __init__(
+        self,
+        paths: dict[bool, Path],
+        gaps: Path,
+        directory: Path,
+        cap: int,
+        lasting: set[Path],
+        kept: Callable[[int], None],
+    ) -> None:
         """`directory`: where it lies until it is kept, on the same file system. `lasting`: directories of jobs that are
-        known to be on disk, to which its own is added."""
+        known to be on disk, to which its own is added. `kept` is told the bytes that it takes."""
+        self._kept = kept
         self._paths = paths
         self._gaps = gaps
         self._lasting = lasting
@@ -173,6 +185,8 @@ class NewOutput:
         for stderr, stream in sorted(self._streams.items(), reverse=True):  # stdout last: its file says "complete"
             with _full_disk_explained(self._paths[stderr]):
                 stream.keep(self._paths[stderr])
+        with _full_disk_explained(self._paths[False]):
+            self._kept(sum(self._paths[stderr].stat().st_size for stderr in self._streams))
         self._streams = {}
         job = self._paths[False].parent
         with _full_disk_explained(job):

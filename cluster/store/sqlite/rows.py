@@ -54,7 +54,15 @@ from cluster.store.packing import (
     unpack_spec,
     unpack_usage,
 )
-from cluster.store.sqlite import event_rows, family_sql, history_sql, members_sql, result_reads
+from cluster.store.sqlite import (
+    event_rows,
+    family_sql,
+    history_sql,
+    keeping_rows,
+    keeping_sql,
+    members_sql,
+    result_reads,
+)
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.schema import Row
 
@@ -83,6 +91,7 @@ def _ended(e: JobEnded) -> Iterator[tuple[str, Row]]:
 
 def _reopened(r: JobReopened) -> Iterator[tuple[str, Row]]:
     yield sql.END_JOB, (0, r.number)
+    yield keeping_sql.DROP_EXPIRED, (r.number,)  # it will write anew
 
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
@@ -188,6 +197,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     ShareRecord: _share,
     UsageAdded: _usage,
     NoticesDone: event_rows.done_to_rows,
+    **keeping_rows.TO_ROWS,
 }
 
 
@@ -199,6 +209,8 @@ def by_statement(items: Iterable[Any]) -> dict[str, list[Row]]:
             batches.setdefault(statement, []).append(row)
     if jobs := batches.get(sql.PUT_JOB):
         batches[sql.RAISE_NEXT_JOB_NUMBER] = [max((number,) for number, *_ in jobs)]
+    if outputs := batches.get(sql.PUT_OUTPUT):
+        batches[keeping_sql.COUNT_OUTPUTS] = [(sum(len(out) + len(err) for *_, out, err in outputs),)]
     return batches
 
 

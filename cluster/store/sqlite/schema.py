@@ -1,5 +1,5 @@
-"""The SQL statements of the SQLite store; those about members, events, families of jobs and history have files of their
-own, and so has the schema (schema_versions.py)."""
+"""The SQL statements of the SQLite store; those about members, events, families of jobs, history and what is kept have
+files of their own, and so has the schema (schema_versions.py)."""
 
 from typing import Any
 

@@ -295,4 +295,24 @@ MIGRATIONS = (
         files INTEGER NOT NULL, bytes INTEGER NOT NULL, notes TEXT NOT NULL, PRIMARY KEY (job, task, attempt)
     ) WITHOUT ROWID;
     """,
+    """
+    -- Who wants a job kept, and since when.
+    CREATE TABLE pins (job INTEGER PRIMARY KEY, by TEXT NOT NULL, at REAL NOT NULL);
+    -- Jobs that were deleted: when, and why. Whether anything is left of them.
+    CREATE TABLE tombstones (
+        job INTEGER PRIMARY KEY, id TEXT NOT NULL, owner TEXT NOT NULL, at REAL NOT NULL, why TEXT NOT NULL,
+        remains INTEGER NOT NULL
+    );
+    CREATE INDEX tombstones_by_id ON tombstones (id);
+    CREATE INDEX tombstones_with_remains ON tombstones (job) WHERE remains = 1;
+    -- Jobs of which the output was deleted; the same.
+    CREATE TABLE expired_outputs (
+        job INTEGER PRIMARY KEY, at REAL NOT NULL, why TEXT NOT NULL, remains INTEGER NOT NULL
+    );
+    CREATE INDEX expired_with_remains ON expired_outputs (job) WHERE remains = 1;
+    -- What ended first goes first.
+    CREATE INDEX job_progress_by_end ON job_progress (ended_at, job) WHERE ended_at > 0;
+    -- Bytes of all small outputs.
+    INSERT INTO meta SELECT 'small_outputs', coalesce(sum(length(stdout) + length(stderr)), 0) FROM small_outputs;
+    """,
 )

@@ -32,13 +32,16 @@ from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.store.packing import large_among, unpack_callers, unpack_pause
 from cluster.store.sqlite import event_rows, family_sql, members_sql, rows
 from cluster.store.sqlite import schema as sql
+from cluster.store.sqlite.connecting import BUSY_TIMEOUT, connect, connect_alone, connect_to_read, transaction
 from cluster.store.sqlite.faults import explain, lacks_room, may_heal
 from cluster.store.sqlite.history_reads import HistoryReads
+from cluster.store.sqlite.keeping import SqliteKeeping, pins_in
+from cluster.store.sqlite.keeping_sql import INCREMENTAL, LOAD_TOMBSTONE_IDS, RETURN_PAGE
 from cluster.store.sqlite.migrating import migrate
 from cluster.store.sqlite.result_reads import ResultReads
 
 _BEYOND = 1 << 62  # any job's number
-_BUSY_TIMEOUT = 5.0  # seconds to wait for another process's transaction, such as a backup's
+MOST_TURNED_OVER = 256 << 20  # bytes of a database
 
 
 class SqliteStore(HistoryReads, ResultReads):
@@ -51,6 +54,7 @@ class SqliteStore(HistoryReads, ResultReads):
         self._epoch = -1  # of our load(); no epoch is negative, so nothing can be committed before it
         self._version = -1  # of the data at load()
         self.claimed = False
+        self.keeping = SqliteKeeping(self._reading)
         self._lock = threading.RLock()  # of the reader, which may be the writer as well
         with self._doing("opened"):
             # Jobs' environments and outputs are in it: 0600, which SQLite gives to the files beside it, too.
@@ -61,7 +65,7 @@ class SqliteStore(HistoryReads, ResultReads):
     def load(self) -> Recovered:
         loaded, self.claimed = None, False
         try:
-            with self._alone(), self._doing("read"), _transaction(self._writer):
+            with self._alone(), self._doing("read"), transaction(self._writer):
                 self._epoch = int(self._meta("epoch") or 0) + 1
                 (self._version,) = self._writer.execute("PRAGMA data_version").fetchone()
                 loaded = Recovered(
@@ -74,6 +78,7 @@ class SqliteStore(HistoryReads, ResultReads):
                     value_sizes=self._load_value_sizes(),
                     next_event=self._writer.execute(event_rows.EDGES).fetchone()[1] + 1,
                     shares=[ShareRecord(*row) for row in self._writer.execute(sql.LOAD_SHARES)],
+                    pins=pins_in(self._writer),
                 )
                 self._claim()
         except StoreTroubled:
@@ -97,25 +102,30 @@ class SqliteStore(HistoryReads, ResultReads):
         return sizes
 
     def _load_ids(self) -> EndedIds:
-        """Of all jobs, also those that go on. Inside the caller's transaction."""
-        execute = self._writer.execute
-        last = execute(sql.LAST_SUBMITTED_AT).fetchone()
-        if last is None:
-            return EndedIds()
-        ahead_from = (lowest_at(last[0] + LEEWAY),)
-        (usual,) = execute(sql.HIGHEST_ID_BELOW, ahead_from).fetchone()
-        (highest,) = execute(sql.HIGHEST_ID).fetchone()
-        return EndedIds(usual or "", highest, (job_id for (job_id,) in execute(sql.HIGHEST_IDS_FROM, ahead_from)))
+        """Of all jobs, also those that go on, and those that were deleted. Inside the caller's transaction."""
+        execute, ids = self._writer.execute, EndedIds()
+        if last := execute(sql.LAST_SUBMITTED_AT).fetchone():
+            ahead_from = (lowest_at(last[0] + LEEWAY),)
+            (usual,) = execute(sql.HIGHEST_ID_BELOW, ahead_from).fetchone()
+            (highest,) = execute(sql.HIGHEST_ID).fetchone()
+            ids = EndedIds(usual or "", highest, (job_id for (job_id,) in execute(sql.HIGHEST_IDS_FROM, ahead_from)))
+        for job_id, deleted_at in execute(LOAD_TOMBSTONE_IDS):
+            ids.add(job_id, deleted_at)
+        return ids
 
     def commit(self, items: Sequence[Item]) -> None:
         batches = rows.by_statement(items)
         with self._alone(), self._doing("written"):
             if not self._is_open:
                 self._open()
-            with _transaction(self._writer):
+            with transaction(self._writer):
                 self._claim()
                 for statement, batch in sorted(batches.items(), key=lambda each: each[0] == sql.END_JOB):
-                    self._writer.executemany(statement, batch)  # a job's end after its row, which may be as new
+                    if statement == RETURN_PAGE:  # which is no statement that executemany takes
+                        for _ in batch:
+                            self._writer.execute(statement)
+                    else:
+                        self._writer.executemany(statement, batch)  # a job's end after its row, which may be as new
             self.claimed = True
             if self._is_alone:
                 self._open_again()
@@ -133,7 +143,7 @@ class SqliteStore(HistoryReads, ResultReads):
             return [number for (number,) in self._read(sql.LIST_ALL, page)]
         wanted = [0, *(state.value for state in states or TaskState if state.ended)]  # 0: it has not ended
         statement = family_sql.LIST_TREE if root else sql.LIST_IN_STATE if owner is None else sql.LIST_OWNED
-        with self._reading() as db, _transaction(db, "BEGIN"):  # all as of one commit
+        with self._reading() as db, transaction(db, "BEGIN"):  # all as of one commit
             found = [number for state in wanted for (number,) in db.execute(statement, {**page, "state": state})]
         return nlargest(len(found) if most is None else most, found)
 
@@ -170,7 +180,7 @@ class SqliteStore(HistoryReads, ResultReads):
         return [rows.record_from_row(row) for row in found]
 
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
-        with self._reading() as db, _transaction(db, "BEGIN"):  # all as of one commit
+        with self._reading() as db, transaction(db, "BEGIN"):  # all as of one commit
             return [progress for job in sorted(jobs) if (progress := _progress(db, job))]
 
     def ends_of_task(self, job: int, index: int, most: int | None = None) -> list[TaskEnd]:
@@ -245,31 +255,42 @@ class SqliteStore(HistoryReads, ResultReads):
 
     def _open(self) -> None:
         """Both connections; or one for both where there is no room for what they share."""
-        self._writer = _connect(self._path)
+        self._writer = connect(self._path)
         try:
             self._prepare()
-            self._reader = _connect(self._path)
+            self._reader = connect(self._path)
             self._reader.execute("PRAGMA query_only = ON")
             self._is_alone = False
         except sqlite3.Error as error:
             self._writer.close()
             if not lacks_room(error):
                 raise
-            self._writer = self._reader = _connect_alone(self._path)
+            self._writer = self._reader = connect_alone(self._path)
             self._is_alone = True
             self._prepare()
         self._is_open = True
 
     def _prepare(self) -> None:
         try:
+            self._writer.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # of a new one, whose first page this is
+            self._turn_over()
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
-            with _transaction(self._writer):
+            with transaction(self._writer):
                 migrate(self._writer, self._path)
                 self._belong_to(self._cluster_id)
         except BaseException:
             self._writer.close()
             raise
+
+    def _turn_over(self) -> None:
+        """A database of an older version gives nothing back before it was written anew, once: a second or two. A large
+        one stays as it is, and so does one that there is no room for twice."""
+        (gives_back,) = self._writer.execute("PRAGMA auto_vacuum").fetchone()
+        if gives_back != INCREMENTAL and self._path.stat().st_size <= MOST_TURNED_OVER:
+            with suppress(sqlite3.Error):
+                self._writer.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+                self._writer.execute("VACUUM")
 
     def _close(self) -> None:
         self._is_open = False
@@ -322,7 +343,7 @@ class SqliteStore(HistoryReads, ResultReads):
         except sqlite3.Error as error:
             kind = StoreTroubled if may_heal(error, self._path) else StoreFailed
             raise kind(
-                f"the database {self._path} cannot be {what}: {explain(error, self._path, _BUSY_TIMEOUT)}"
+                f"the database {self._path} cannot be {what}: {explain(error, self._path, BUSY_TIMEOUT)}"
             ) from error
 
 
@@ -339,7 +360,7 @@ def stored_cluster_id(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        db = _connect_to_read(path)
+        db = connect_to_read(path)
         try:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 return None
@@ -348,31 +369,7 @@ def stored_cluster_id(path: Path) -> str | None:
         finally:
             db.close()
     except sqlite3.Error as error:
-        raise StoreFailed(f"the database {path} cannot be read: {explain(error, path, _BUSY_TIMEOUT)}") from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Autocommit (isolation_level None), so that only `_transaction` begins and ends transactions.
-    return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-
-
-def _connect_alone(path: Path) -> sqlite3.Connection:
-    """Connects without a file for the index: this keeps everybody else out as long as it is open."""
-    db = _connect(path)
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    return db
-
-
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    db = _connect(path)
-    try:
-        db.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
-        db.close()
-        if not lacks_room(error):
-            raise
-        return _connect_alone(path)
-    return db
+        raise StoreFailed(f"the database {path} cannot be read: {explain(error, path, BUSY_TIMEOUT)}") from error
 
 
 def _progress(db: sqlite3.Connection, job: int) -> JobProgress | None:
@@ -383,16 +380,3 @@ def _progress(db: sqlite3.Connection, job: int) -> JobProgress | None:
     progress = rows.progress_from_row(row)
     chunks = [rows.chunk_from_row(row) for row in db.execute(sql.GET_CHUNKS, (job,))] if progress.chunked else []
     return joined(progress, chunks, [rows.held_from_row(row) for row in db.execute(sql.GET_HELD, (job,))])
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    """All or nothing. IMMEDIATE: the right to write is taken first, so that what is read in it still holds."""
-    db.execute(begin)
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:  # some errors (disk full, I/O) have rolled it back already
-            db.execute("ROLLBACK")
-        raise

@@ -1,0 +1,246 @@
+"""What is kept of jobs that have ended, for how long and how much of it; and what goes next.
+
+Jobs, and the output of jobs, go by two rules of the same kind: older than so long, or beyond so many bytes, what ended
+first going first. A job that is deleted takes its output along; where only output goes, all else of the job stays.
+
+Never deleted is a job that goes on, that is pinned, that a job which goes on waits for, or in whose tree (what has
+called it, what it has called) anything goes on: `Bonds` knows these. Output goes of any job that has ended and is not
+pinned.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.quantities import format_duration, format_size, parse_duration, parse_size
+from cluster.domain.base.wall_time import iso
+from cluster.domain.job.dependencies import dependencies_of
+from cluster.domain.job.records import JobRecord
+
+DAY = 86400.0  # seconds
+FOR_EVER = "forever"
+LEAST_AGE = 1.0  # second
+MOST_TOMBSTONES = 20_000  # deleted jobs of which it is remembered when and why they went: the last ones
+PIECE_TARGET = 0.01  # seconds that one commit of what goes is to take
+FEWEST, MOST = 8, 512  # jobs of which one commit drops rows
+
+
+class Keep(NamedTuple):
+    """How long something is kept after its job has ended, and how much of it. None: without limit."""
+
+    seconds: float | None = None
+    size: int | None = None  # bytes
+
+    def __str__(self) -> str:
+        """As people type it."""
+        parts = []
+        if self.seconds is not None:
+            days = self.seconds / DAY
+            parts.append(f"{days:.0f}d" if days >= 1 and days == int(days) else format_duration(self.seconds))
+        if self.size is not None:
+            parts.append(format_size(self.size))
+        return ", ".join(parts) or FOR_EVER
+
+
+KEEP_JOBS, KEEP_OUTPUT = Keep(365 * DAY), Keep(180 * DAY)  # unless somebody says otherwise
+
+
+def parse_keep(text: str) -> Keep:
+    """`90d`, `20 GB`, both as in `90d, 20 GB`, or `forever`. InvalidInput for anything else."""
+    if text.strip() == FOR_EVER:
+        return Keep()
+    keep = Keep()
+    for part in text.split(","):
+        word = part.strip()
+        if not word[-1:].isalpha():
+            raise InvalidInput(_WRONG.format(text))
+        if word[-1:].lower() == "b" or word[-1:] in "kKMgGtT":
+            again, keep = keep.size is not None, keep._replace(size=parse_size(word))
+        else:
+            again, keep = keep.seconds is not None, keep._replace(seconds=parse_duration(word))
+        if again:
+            raise InvalidInput(_WRONG.format(text))
+    if keep.seconds is not None and keep.seconds < LEAST_AGE:
+        raise InvalidInput(f"{text!r}: nothing is kept for less than {LEAST_AGE:g} s")
+    return keep
+
+
+_WRONG = (
+    "{!r} says neither how long nor how much: use a time as in 90d, a size as in 20GB, both as in 90d,20GB, or forever"
+)
+
+
+class Limits(NamedTuple):
+    """What is kept of jobs, and of what they have written."""
+
+    jobs: Keep = KEEP_JOBS
+    output: Keep = KEEP_OUTPUT
+
+    def why(self, kind: str, *, by_size: bool) -> str:
+        """Why something of that kind, a field of this, goes: as of Tombstone."""
+        keep: Keep = getattr(self, kind)
+        return f"as --keep-{kind} {Keep(size=keep.size) if by_size else Keep(seconds=keep.seconds)} says"
+
+
+USUAL_LIMITS = Limits()
+
+
+class EndedJob(NamedTuple):
+    """What of an ended job is to be known to delete it."""
+
+    ended_at: float
+    number: int
+    id: str
+    owner: str
+    root: int
+
+
+class Pin(NamedTuple):
+    """Somebody's wish that a job is kept."""
+
+    by: str  # a user's name
+    at: float
+
+
+class JobPinned(NamedTuple):
+    """Persisted as one record. `pin` None: it is not, from now on."""
+
+    job: int
+    pin: Pin | None
+
+
+class Tombstone(NamedTuple):
+    """What is remembered of a job that was deleted. Persisted in the commit in which the job goes from where it is
+    found; what else there is of it goes later, in pieces, as long as it has `remains`."""
+
+    number: int
+    id: str
+    owner: str
+    at: float
+    why: str  # in words that follow `job 5 was deleted on …`
+
+    @property
+    def said(self) -> str:
+        return f"job {self.number} was deleted on {iso(self.at)}, {self.why}"
+
+
+class OutputExpired(NamedTuple):
+    """What a job has written is not kept any more. Persisted before any of it goes."""
+
+    job: int
+    at: float
+    why: str
+
+    @property
+    def said(self) -> str:
+        return f"what it wrote was deleted on {iso(self.at)}, {self.why}"
+
+
+class RemainsDropped(NamedTuple):
+    """Of the first so many deleted jobs with remains, and of as many whose output has expired, so many rows of each
+    table go at most. Persisted as what is not there any more."""
+
+    jobs: int
+    rows: int
+
+
+class RemainsGone(NamedTuple):
+    """Of these jobs that were deleted, and of these of which output has expired, nothing is left, in no file either.
+    Tombstones beyond MOST_TOMBSTONES go, too."""
+
+    deleted: tuple[int, ...]
+    expired: tuple[int, ...]
+
+
+class SpaceReturned(NamedTuple):
+    """The file system gets at most so many pages of the database back that are free."""
+
+    pages: int
+
+
+class OutputsWalked(NamedTuple):
+    """The output of all jobs that ended before this place, in order of ends, was looked at for expiry."""
+
+    ended_at: float
+    job: int
+
+
+NOTHING_WALKED = OutputsWalked(0.0, 0)
+
+
+def too_old(ended: Sequence[EndedJob], keep: Keep, now: float) -> list[EndedJob]:
+    """Of these, the first to end first, those that are kept no longer by their age."""
+    if keep.seconds is None:
+        return []
+    until = now - keep.seconds
+    return [job for job in ended if job.ended_at <= until]
+
+
+def too_many(sizes: Sequence[int], used: int, keep: Keep) -> int:
+    """How many of the first must go, of those that take so many bytes each, so that no more are kept than may be of
+    all that are used."""
+    if keep.size is None:
+        return 0
+    for count, size in enumerate(sizes):
+        if used <= keep.size:
+            return count
+        used -= size
+    return len(sizes)
+
+
+def next_piece(jobs: int, took: float) -> int:
+    """Of how many jobs the next commit drops rows, after one for so many has taken so many seconds."""
+    if took > 2 * PIECE_TARGET:
+        return max(FEWEST, jobs // 2)
+    return min(MOST, jobs * 2) if took < PIECE_TARGET else jobs
+
+
+class Bonds:
+    """What keeps jobs that have ended from being deleted: pins, and jobs that go on. What is here follows from the
+    records of these; pins are persisted."""
+
+    __slots__ = ("_needed", "_roots", "deleted", "pins")
+
+    def __init__(self) -> None:
+        self.pins: dict[int, Pin] = {}
+        self.deleted = IntervalSet()  # since the start: whoever read of them before is told so
+        self._needed: dict[int, int] = {}  # by job: how many jobs that go on name it among those that come first
+        self._roots: dict[int, int] = {}  # by root of a tree: how many jobs below that go on
+
+    def goes_on(self, record: JobRecord) -> None:
+        self._count(record, 1)
+
+    def has_ended(self, record: JobRecord) -> None:
+        self._count(record, -1)
+
+    def _count(self, record: JobRecord, by: int) -> None:
+        if record.callers:
+            _add(self._roots, record.root, by)
+        if record.spec.waits:
+            for number in {dependency.job for dependency in dependencies_of(record.spec)}:
+                _add(self._needed, number, by)
+
+    def why_kept(self, job: EndedJob, jobs: Collection[int]) -> str:
+        """Why the job may not be deleted, in words that follow its number; empty: it may. `jobs`: those in memory."""
+        if job.number in jobs:
+            return "has not ended"
+        if pin := self.pins.get(job.number):
+            return f"is pinned by {pin.by}: `cluster job unpin {job.number}`"
+        if job.number in self._needed:
+            return "is waited for by a job that goes on"
+        if job.root in self._roots or (job.root != job.number and job.root in jobs):
+            return f"belongs to the tree of job {job.root}, in which a job goes on"
+        return ""
+
+    def same_as(self, other: "Bonds") -> bool:
+        """Whether both say the same of what goes on."""
+        return (self._needed, self._roots) == (other._needed, other._roots)
+
+
+def _add(counts: dict[int, int], key: int, by: int) -> None:
+    count = counts.get(key, 0) + by
+    if count:
+        counts[key] = count
+    else:
+        counts.pop(key, None)

@@ -1,0 +1,38 @@
+"""The door about the room that everything takes: the `Room` service."""
+
+from collections.abc import Iterable
+
+from cluster.rpc.errors import Context
+from cluster.scheduler.operations.keeping import KeepingOperations
+from cluster.scheduler.room import SpaceTaken
+from cluster.v1 import room_pb2, room_pb2_grpc
+
+
+class RoomDoor(room_pb2_grpc.RoomServicer):
+    def __init__(self, keeping: KeepingOperations) -> None:
+        self._keeping = keeping
+
+    async def ShowRoom(self, request: room_pb2.ShowRoomRequest, context: Context) -> room_pb2.ShowRoomResponse:
+        room = await self._keeping.room()
+        return room_pb2.ShowRoomResponse(
+            spaces=_spaces(room.spaces),
+            free=room.free,
+            size=room.size,
+            keep_jobs=str(room.limits.jobs),
+            keep_output=str(room.limits.output),
+        )
+
+    async def Prune(self, request: room_pb2.PruneRequest, context: Context) -> room_pb2.PruneResponse:
+        found, limits = await self._keeping.prune(request.keep_jobs, request.keep_output, dry=request.dry_run)
+        return room_pb2.PruneResponse(
+            jobs=found.jobs,
+            outputs=found.outputs,
+            job_bytes=found.job_bytes,
+            output_bytes=found.output_bytes,
+            keep_jobs=str(limits.jobs),
+            keep_output=str(limits.output),
+        )
+
+
+def _spaces(spaces: Iterable[SpaceTaken]) -> list[room_pb2.Space]:
+    return [room_pb2.Space(name=space.name, bytes=space.size, free=space.free) for space in spaces]

@@ -1,0 +1,199 @@
+"""Deletes what is kept no longer, by age and by size (`cluster.domain.scheduler.retention`): looks each minute what of
+that there is, the oldest first, and hands it to the core some at a time; what the core lets go is cleared away beside
+everything else (`cluster.scheduler.clearing`).
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.base.quantities import format_size
+from cluster.domain.scheduler.deleting import Busy
+from cluster.domain.scheduler.events import JobsDeleted, OutputsExpire
+from cluster.domain.scheduler.retention import (
+    NOTHING_WALKED,
+    EndedJob,
+    Limits,
+    OutputsWalked,
+    too_many,
+    too_old,
+)
+from cluster.scheduler.clearing import Clearing
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.output.room import FilesRoom
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 60.0  # seconds between two looks
+EACH_DAY = 86400.0  # seconds after which all files are looked through again
+AT_ONCE = 100  # jobs that are looked at, and deleted, before anybody else is served
+
+
+@dataclass(slots=True)
+class Expired:
+    """What went, or would: bytes of output files, of outputs in the database and, about, of all else there."""
+
+    jobs: int = 0
+    outputs: int = 0  # of jobs that stay
+    job_bytes: int = 0
+    output_bytes: int = 0
+    jobs_to: OutputsWalked = NOTHING_WALKED  # all that ended before that was looked at
+    outputs_to: OutputsWalked = NOTHING_WALKED
+
+
+class Expiring:
+    """Make it inside the event loop."""
+
+    def __init__(self, driver: Driver, clearing: Clearing, outputs: FilesRoom, limits: Limits) -> None:
+        self.limits = limits
+        self._driver, self._clearing, self._outputs = driver, clearing, outputs
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Goes on until it is cancelled, or nothing can be asked any more: then it raises Unreachable."""
+        looked_at = -EACH_DAY
+        while True:
+            try:
+                if self._driver.clock().mono - looked_at >= EACH_DAY:
+                    looked_at = self._driver.clock().mono
+                    await self._clearing.look_through_files()
+                done = await self.expire(self.limits)
+                if done.jobs or done.outputs:
+                    size = format_size(done.job_bytes + done.output_bytes)
+                    logger.info("kept no longer: jobs %d, outputs of others %d, %s", done.jobs, done.outputs, size)
+            except ClusterError as error:
+                self._driver.check()
+                logger.warning("nothing expires just now: %s", error)
+            await asyncio.sleep(INTERVAL)
+
+    async def expire(self, limits: Limits, *, dry: bool = False) -> Expired:
+        """Deletes what these limits do not keep. `dry`: only says what that would be."""
+        async with self._one_at_a_time:
+            found = Expired()
+            await self._by_age(limits, found, dry)
+            await self._by_size(limits, found, dry)
+            await self._outputs_by_age(limits, found, dry)
+            await self._outputs_by_size(limits, found, dry)
+            return found
+
+    async def delete(self, jobs: Sequence[EndedJob], why: str, *, refuses: bool) -> list[int]:
+        """The numbers of those that are deleted; see JobsDeleted. Some at a time."""
+        gone: list[int] = []
+        for at in range(0, len(jobs), AT_ONCE):
+            event = partial(JobsDeleted, jobs=tuple(jobs[at : at + AT_ONCE]), why=why, refuses=refuses)
+            while True:
+                try:
+                    gone += await self._driver.ask(event)
+                    break
+                except Busy:
+                    await asyncio.sleep(0)
+            self._clearing.wake()
+        return gone
+
+    async def _by_age(self, limits: Limits, found: Expired, dry: bool) -> None:
+        why, now = limits.why("jobs", by_size=False), self._driver.clock().wall
+        async with aclosing(self._ended(NOTHING_WALKED)) as pieces:
+            async for some in pieces:
+                old = too_old(some, limits.jobs, now)
+                await self._delete(old, await self._weigh(old), why, found, dry)
+                if len(old) < len(some):
+                    return
+
+    async def _by_size(self, limits: Limits, found: Expired, dry: bool) -> None:
+        """What was deleted before must be cleared away, or it would be counted."""
+        if limits.jobs.size is None or not (dry or self._clearing.is_idle):
+            return
+        used = (await self._driver.fetch(lambda store: store.keeping.size())).used - found.job_bytes
+        why = limits.why("jobs", by_size=True)
+        async with aclosing(self._ended(found.jobs_to)) as pieces:
+            async for some in pieces:
+                some = self._may_go(some)
+                sizes = await self._weigh(some)
+                count = too_many([rows for rows, _ in sizes], used, limits.jobs)
+                before = found.job_bytes
+                await self._delete(some[:count], sizes[:count], why, found, dry)
+                used -= found.job_bytes - before
+                if count < len(some):
+                    return
+
+    async def _outputs_by_age(self, limits: Limits, found: Expired, dry: bool) -> None:
+        why, now = limits.why("output", by_size=False), self._driver.clock().wall
+        start = await self._driver.fetch(lambda store: store.keeping.walked())
+        async with aclosing(self._ended(max(start, found.jobs_to))) as pieces:
+            async for some in pieces:
+                old = too_old(some, limits.output, now)
+                await self._let_go_outputs(old, await self._weigh(old), why, found, dry)
+                if len(old) < len(some):
+                    return
+
+    async def _outputs_by_size(self, limits: Limits, found: Expired, dry: bool) -> None:
+        if limits.output.size is None or not (dry or self._clearing.is_idle):
+            return
+        small = (await self._driver.fetch(lambda store: store.keeping.size())).small_outputs
+        used, why = small + self._outputs.used - found.output_bytes, limits.why("output", by_size=True)
+        start = await self._driver.fetch(lambda store: store.keeping.walked())
+        async with aclosing(self._ended(max(start, found.jobs_to, found.outputs_to))) as pieces:
+            async for some in pieces:
+                sizes = await self._weigh(some)
+                count = too_many([output for _, output in sizes], used, limits.output)
+                before = found.output_bytes
+                await self._let_go_outputs(some[:count], sizes[:count], why, found, dry)
+                used -= found.output_bytes - before
+                if count < len(some):
+                    return
+
+    def _may_go(self, jobs: Sequence[EndedJob]) -> list[EndedJob]:
+        return self._driver.peek(lambda core: [job for job in jobs if not core.bonds.why_kept(job, core.jobs)])
+
+    async def _weigh(self, jobs: Sequence[EndedJob]) -> list[tuple[int, int]]:
+        """Of each its bytes in the database, and those of its output wherever that is."""
+        numbers = [job.number for job in jobs]
+        weights = await self._driver.fetch(lambda store: store.keeping.weigh(numbers)) if numbers else []
+        files = await asyncio.to_thread(lambda: list(map(self._outputs.size_of, numbers)))
+        return [(weight.rows, weight.outputs + size) for weight, size in zip(weights, files, strict=True)]
+
+    async def _delete(
+        self, jobs: Sequence[EndedJob], sizes: Sequence[tuple[int, int]], why: str, found: Expired, dry: bool
+    ) -> None:
+        """Those of them that need not be kept are deleted, or would be."""
+        if not jobs:
+            return
+        gone = {job.number for job in self._may_go(jobs)}
+        if not dry:
+            gone = set(await self.delete([job for job in jobs if job.number in gone], why, refuses=False))
+        for job, (rows, output) in zip(jobs, sizes, strict=True):
+            if job.number in gone:
+                found.jobs += 1
+                found.job_bytes += rows
+                found.output_bytes += output
+        found.jobs_to = _place_of(jobs[-1])
+
+    async def _let_go_outputs(
+        self, jobs: Sequence[EndedJob], sizes: Sequence[tuple[int, int]], why: str, found: Expired, dry: bool
+    ) -> None:
+        """Of those that have any and are not pinned."""
+        if not jobs:
+            return
+        outputs = {job.number: output for job, (_, output) in zip(jobs, sizes, strict=True) if output}
+        gone = self._driver.peek(lambda core: tuple(number for number in outputs if number not in core.bonds.pins))
+        found.outputs_to = _place_of(jobs[-1])
+        if not dry:
+            gone = await self._driver.ask(partial(OutputsExpire, jobs=gone, why=why, walked=found.outputs_to))
+            if gone:
+                self._clearing.wake()
+        found.outputs += len(gone)
+        found.output_bytes += sum(outputs[number] for number in gone)
+
+    async def _ended(self, after: OutputsWalked) -> AsyncGenerator[list[EndedJob], None]:
+        """The jobs that have ended, the first first, some at a time."""
+        while some := await self._driver.fetch(lambda store, after=after: store.keeping.ended(after, AT_ONCE)):  # type: ignore[misc]
+            yield some
+            after = _place_of(some[-1])
+
+
+def _place_of(job: EndedJob) -> OutputsWalked:
+    return OutputsWalked(job.ended_at, job.number)

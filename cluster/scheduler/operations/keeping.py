@@ -1,0 +1,106 @@
+"""Deleting and pinning jobs, and the room that everything takes."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from cluster.domain.base.errors import Conflict
+from cluster.domain.scheduler.events import JobsPinned
+from cluster.domain.scheduler.retention import EndedJob, Limits, Pin, parse_keep
+from cluster.domain.trust.identity import Caller
+from cluster.scheduler.access import select_whole
+from cluster.scheduler.clearing import Clearing
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.expiring import Expired, Expiring
+from cluster.scheduler.message_checks import check_text
+from cluster.scheduler.room import RoomHolder, RoomTaken, room_of_disk
+
+AT_ONCE = 500  # jobs that are looked at before anybody else is served
+MOST_TOLD = 100_000  # numbers in one answer
+MOST_NAMED = 5
+
+
+class DeletedJobs(NamedTuple):
+    numbers: list[int]  # at most MOST_TOLD
+    total: int
+    kept: int  # of `all`: how many stay, because they go on, are pinned, or are needed by what goes on
+
+
+class KeepingOperations:
+    def __init__(
+        self, driver: Driver, expiring: Expiring, clearing: Clearing, holders: Sequence[RoomHolder], directory: Path
+    ) -> None:
+        """`holders` take room below that directory."""
+        self._driver, self._holders, self._directory = driver, holders, directory
+        self._expiring, self._clearing = expiring, clearing
+
+    async def delete(self, caller: Caller, selectors: Sequence[str]) -> DeletedJobs:
+        """These jobs are there for nobody any more, when this returns; what they take is given back later. Conflict
+        where one must be kept, and then none is deleted; of `all` such ones just stay."""
+        numbers = await select_whole(self._driver, caller, selectors, "delete")
+        self._driver.expect_writable()
+        everything = "all" in selectors
+        ended: list[EndedJob] = []
+        kept: dict[int, str] = {}
+        for at in range(0, len(numbers), AT_ONCE):
+            some = numbers[at : at + AT_ONCE]
+            found = await self._driver.fetch(lambda store, some=some: store.keeping.ended_among(some))  # type: ignore[misc]
+            there = {job.number for job in found}
+            kept |= {n: f"has not ended: `cluster job cancel {n}` stops it" for n in some if n not in there}
+            whys = self._driver.peek(
+                lambda core, found=found: {job.number: core.bonds.why_kept(job, core.jobs) for job in found}  # type: ignore[misc]
+            )
+            kept |= {number: why for number, why in whys.items() if why}
+            ended += [job for job in found if job.number not in kept]
+        if kept and not everything:
+            named = "; ".join(f"job {number} {why}" for number, why in list(kept.items())[:MOST_NAMED])
+            more = f"; and {len(kept) - MOST_NAMED} more" if len(kept) > MOST_NAMED else ""
+            raise Conflict(f"nothing was deleted: {named}{more}")
+        gone = await self._expiring.delete(ended, f"by {caller.identity.name}", refuses=not everything)
+        return DeletedJobs(gone[:MOST_TOLD], len(gone), len(numbers) - len(gone) if everything else 0)
+
+    async def pin(self, caller: Caller, selectors: Sequence[str]) -> tuple[list[int], int]:
+        """These are kept until somebody unpins or deletes them: their numbers, and how many were not pinned before."""
+        return await self._pin(caller, selectors, "pin", Pin(caller.identity.name, self._driver.clock().wall))
+
+    async def unpin(self, caller: Caller, selectors: Sequence[str]) -> tuple[list[int], int]:
+        """These are kept as long as others of their age: their numbers, and how many were pinned."""
+        return await self._pin(caller, selectors, "unpin", None)
+
+    async def _pin(self, caller: Caller, selectors: Sequence[str], verb: str, pin: Pin | None) -> tuple[list[int], int]:
+        numbers = await select_whole(self._driver, caller, selectors, verb)
+        self._driver.expect_writable()
+        count = 0
+        for at in range(0, len(numbers), AT_ONCE):
+            event = partial(JobsPinned, jobs=tuple(numbers[at : at + AT_ONCE]), pin=pin)
+            count += await self._driver.ask(event)
+            await asyncio.sleep(0)
+        return numbers[:MOST_TOLD], count
+
+    async def prune(self, jobs: str, output: str, *, dry: bool) -> tuple[Expired, Limits]:
+        """Deletes now what is kept no longer, and returns when its room was given back; `dry`: only says what that
+        would be. By which limits; `jobs`, `output`: others this time, as people type them; empty: those in force."""
+        limits = self._expiring.limits
+        if jobs:
+            check_text("what is kept", jobs, 100)
+            limits = limits._replace(jobs=parse_keep(jobs))
+        if output:
+            check_text("what is kept", output, 100)
+            limits = limits._replace(output=parse_keep(output))
+        if not dry:
+            self._driver.expect_writable()
+            await self._clearing.look_through_files()
+        found = await self._expiring.expire(limits, dry=dry)
+        if not dry:
+            await self._clearing.done()
+        return found, limits
+
+    async def room(self) -> RoomTaken:
+        """What everything takes here."""
+        spaces = await self._driver.fetch(
+            lambda store: [space for each in self._holders for space in each.spaces(store)]
+        )
+        free, size = await asyncio.to_thread(room_of_disk, self._directory)
+        return RoomTaken(sorted(spaces, key=lambda space: -space.size), free, size, self._expiring.limits)

@@ -1,0 +1,79 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ShowRoomRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ShowRoomResponse(_message.Message):
+    __slots__ = ("spaces", "free", "size", "keep_jobs", "keep_output", "workers")
+    SPACES_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    spaces: _containers.RepeatedCompositeFieldContainer[Space]
+    free: int
+    size: int
+    keep_jobs: str
+    keep_output: str
+    workers: _containers.RepeatedCompositeFieldContainer[WorkerRoom]
+    def __init__(self, spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[WorkerRoom, _Mapping]]] = ...) -> None: ...
+
+class Space(_message.Message):
+    __slots__ = ("name", "bytes", "free")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    bytes: int
+    free: int
+    def __init__(self, name: _Optional[str] = ..., bytes: _Optional[int] = ..., free: _Optional[int] = ...) -> None: ...
+
+class WorkerRoom(_message.Message):
+    __slots__ = ("id", "name", "spaces", "free", "size", "reserve")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SPACES_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    spaces: _containers.RepeatedCompositeFieldContainer[Space]
+    free: int
+    size: int
+    reserve: int
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., reserve: _Optional[int] = ...) -> None: ...
+
+class PruneRequest(_message.Message):
+    __slots__ = ("dry_run", "keep_jobs", "keep_output")
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    dry_run: bool
+    keep_jobs: str
+    keep_output: str
+    def __init__(self, dry_run: _Optional[bool] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ...) -> None: ...
+
+class PruneResponse(_message.Message):
+    __slots__ = ("jobs", "outputs", "job_bytes", "output_bytes", "keep_jobs", "keep_output")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    JOB_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    jobs: int
+    outputs: int
+    job_bytes: int
+    output_bytes: int
+    keep_jobs: str
+    keep_output: str
+    def __init__(self, jobs: _Optional[int] = ..., outputs: _Optional[int] = ..., job_bytes: _Optional[int] = ..., output_bytes: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ...) -> None: ...
