@@ -61,9 +61,9 @@ def home(where: str | None = None, variables: Mapping[str, str] = MappingProxyTy
 
 
 @contextmanager
-def role(env: Mapping[str, str], name: str, *options: str) -> Iterator[None]:
+def role(env: Mapping[str, str], name: str, *options: str, log_name: str = "") -> Iterator[None]:
     reader, writer = os.pipe()
-    log = Path(env["CLUSTER_HOME"], f"{name}.log")
+    log = Path(env["CLUSTER_HOME"], f"{log_name or name}.log")
     with log.open("wb") as file, os.fdopen(reader) as ready:
         argv = [*command(), name, *options, "--ready-fd", str(writer)]
         process = subprocess.Popen(argv, env=env, cwd=env["CLUSTER_HOME"], stderr=file, pass_fds=[writer])

@@ -4,8 +4,8 @@ likes.
 Files are copies, or share blocks with the cache where the file system can (`unpacking`). So that a thousand tasks over
 a large upload do not copy it a thousand times, a view that an attempt has left is made new for the next one of its job
 in this slot: a walk compares inode and times of each entry with what was made, and restores what differs. The time of
-the last change (ctime) nobody can set. The kernel knows it by some milliseconds, so what was made within the last of
-them before an attempt began is restored whatever it shows.
+the last change (ctime) nobody can set. The kernel notes it by ticks of some milliseconds, so an attempt begins in a
+later one than that in which the last entry of its view was made.
 
 All is done with the rights of the jobs' user, below a directory that is open: whatever another attempt of that user
 does meanwhile, nothing comes of it that this user could not do by itself. Only links to the one copy (`upload_shared`)
@@ -30,7 +30,9 @@ from cluster.launcher.blanks import has_attributes, with_parent
 from cluster.launcher.unpacking import Unpacker, content_path, entries_of, is_directory, set_modes
 
 LEFT = "left"
-YOUNG = 20_000_000  # ns: what was changed so shortly before counts as unknown
+SHORTEST_TICK, LONGEST_TICK = 0.001, 0.020  # seconds, of the clock by which the kernel notes changes
+SECOND = 10**9  # ns: some file systems note no more than whole ones
+_COARSE = 5  # CLOCK_REALTIME_COARSE of linux/time.h
 MOST_KEPT = 50_000  # entries of a tree that are kept in memory between two attempts; longer ones are read again
 _EXECUTABLE = 0o111
 _NOT_LINKED = (errno.EMLINK, errno.EXDEV, errno.EPERM)
@@ -208,7 +210,7 @@ class _Made:
         for place, entry in self._directories:
             self._look(root, place, entry.path)
         del self._directories
-        self._forget_young()
+        self._outwait_tick()
 
     def restore(self, root: int, entries: Iterable[Entry]) -> bool:
         """Make it as it was. False where a directory is not the one that was made. Raises OSError, ContentMissing."""
@@ -234,7 +236,7 @@ class _Made:
             self._set(place, self._create(root, entry))
         for path in {*changed, *(entry.path.rpartition(b"/")[0] for _, entry in wrong)}:
             self._look(root, directories[path], path)
-        self._forget_young()
+        self._outwait_tick()
         return True
 
     def _is_same_directory(
@@ -274,12 +276,23 @@ class _Made:
         fields = (status.st_ino, status.st_ctime_ns, status.st_mtime_ns)
         self._known[place * _FIELDS : (place + 1) * _FIELDS] = array("q", fields)
 
-    def _forget_young(self) -> None:
-        """Of what was changed just now the next change may show the same time."""
-        young = time.time_ns() - YOUNG
+    def _outwait_tick(self) -> None:
+        """Until whatever is changed from now on shows another time than what is known. Where that cannot be, what shows
+        the present time is restored whatever it shows."""
+        self._known[1] = 0  # of the root, which changes when it is given another name: it is always looked through
+        newest, until = max(self._known[1::_FIELDS]), time.monotonic() + LONGEST_TICK
+        while (now := tick()) <= newest and time.monotonic() < until:
+            time.sleep(SHORTEST_TICK)
+        if newest < now and newest % SECOND:
+            return
         for at in range(1, len(self._known), _FIELDS):
-            if self._known[at] >= young:
+            if self._known[at] >= now or not newest % SECOND:
                 self._known[at] = 0
+
+
+def tick() -> int:
+    """The time that the kernel gives what is changed now, in ns: it moves by some milliseconds at once."""
+    return time.clock_gettime_ns(_COARSE)
 
 
 def _upload_of(template: Template) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
@@ -81,8 +82,7 @@ OWNERS = [None, pytest.param((NOBODY, NOBODY), marks=pytest.mark.skipif(os.geteu
 
 
 @pytest.fixture(params=OWNERS, ids=["own user", "nobody"])
-def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    monkeypatch.setattr(views, "YOUNG", -(10**9))  # all counts as known: the clocks of tests are not to be waited for
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     before = os.getcwd()
     with TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
@@ -250,11 +250,23 @@ def test_of_an_untouched_view_nothing_is_made_again(lab: Lab) -> None:
     assert inodes == {path: os.lstat(os.path.join(os.fsencode(second), path)).st_ino for path in shown(second)}
 
 
-def test_what_was_made_just_before_is_made_again_as_its_time_says_nothing(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A job may write within the same tick of the kernel's clock."""
-    monkeypatch.setattr(views, "YOUNG", 3600 * 10**9)
+def test_an_attempt_begins_in_a_later_tick_than_its_view_was_made_in(lab: Lab) -> None:
+    """Else a change at once might show no other time."""
+    path = lab.enter(lab.template(lab.file(b"a", b"1")))
+    assert views.tick() > (path / "a").stat().st_ctime_ns
+
+
+def test_an_untouched_view_is_not_waited_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = everything(lab)
+    lab.leave(lab.enter(template))
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("nothing was made"))
+    lab.enter(template)
+    assert lab.views.restored == 1
+
+
+def test_where_times_say_nothing_all_is_made_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a clock was set back."""
+    monkeypatch.setattr(views, "tick", lambda: 0)
     template = lab.template(lab.file(b"a", b"1"))
     first = lab.enter(template)
     inode = (first / "a").stat().st_ino

@@ -131,6 +131,8 @@ class ContentFetches:
             try:
                 await self._have(fetch)
                 self._told(ContentsFetched(number))
+                if fetch.done:
+                    logger.info("job %d: fetched %d bytes that its tasks find", fetch.wanted.job, fetch.done)
                 return
             except InvalidInput as error:
                 why, left = str(error), 0
