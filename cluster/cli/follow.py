@@ -211,7 +211,7 @@ class Follower:
                 if piece.note:
                     print(note_of(piece), file=sys.stderr)
                 await self._write(writers[piece.stderr], piece.stderr, piece.data)
-                if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
+                if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n") and not self._asking:
                     self._progress.show()
         except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
             if isinstance(error, _CUT_OFF) and not self._latest[job.number].state.ended:
@@ -295,6 +295,8 @@ class Follower:
     def _ask(self) -> None:
         self._asking = True
         self._flowing.clear()
+        if self._progress:
+            self._progress.hide()
         it = "it" if self._is_one else "them"
         sys.stderr.write(
             f"\ncluster: {self._what} {self._goes} on. [c]ancel {it}, [l]eave {it} running, [g]o on here? "
@@ -318,6 +320,8 @@ class Follower:
                 print(file=sys.stderr)
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
             self._asking = False
+            if self._progress:
+                self._progress.show()
             self._flowing.set()
         if word == "c":
             self._cancelling = asyncio.create_task(self._cancel())

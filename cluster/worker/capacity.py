@@ -14,6 +14,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 # Of what there is of memory, a part is left for the system, the agent and what files take: a tenth, at most 2 GiB.
 MARGIN, MOST_MARGIN = 0.1, 2 << 30
 NVIDIA_SMI = "nvidia-smi"
+NO_DEVICES = 6  # its exit code where it finds none, as its manual says
 NVIDIA_PATIENCE = 20.0  # seconds; a driver that is not loaded yet takes some
 
 
@@ -36,7 +37,7 @@ def available_memory(
 
 def found_gpus() -> tuple[str, ...]:
     """The ids of the gpus that nvidia-smi lists, as CUDA_VISIBLE_DEVICES takes them; none where there is no such
-    program. ClusterError where it fails."""
+    program, or it finds none. ClusterError where it fails."""
     program = shutil.which(NVIDIA_SMI)
     if program is None:
         return ()
@@ -45,6 +46,8 @@ def found_gpus() -> tuple[str, ...]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_PATIENCE, check=True)
         return tuple(check_unit(line.strip()) for line in done.stdout.splitlines() if line.strip())
     except subprocess.CalledProcessError as error:
+        if error.returncode == NO_DEVICES:
+            return ()
         said = (error.stderr or error.stdout or "").strip().splitlines()
         why = said[-1] if said else f"exit code {error.returncode}"
     except (OSError, subprocess.TimeoutExpired, InvalidInput) as error:

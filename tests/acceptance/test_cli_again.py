@@ -38,6 +38,21 @@ def test_what_failed_is_mended_and_tried_again(cluster: Command, tmp_path: Path)
     assert [attempt["reason"] for attempt in task["attempts"]] == ["exit:1", "exit:1", "ok"]
 
 
+def test_what_was_lost_alone_is_tried_again(cluster: Command, tmp_path: Path) -> None:
+    """A slot that is killed takes its attempt along, and nobody knows how far that came."""
+    script = (
+        f"test -e {tmp_path}/mended && echo $CLUSTER_ATTEMPT && exit; test $CLUSTER_TASK = 2 && kill -9 $PPID; exit 3"
+    )
+    number = submit(cluster, "--array", "1-2", "--", "sh", "-c", script)
+    assert cluster("job", "wait", number).code == 70
+    tasks = cluster.ok("job", "show", "--json", number).json["task_details"]
+    assert {task["task"]: (task["reason"], task["exit_code"]) for task in tasks} == {1: ("exit:3", 3), 2: ("lost", 70)}
+    (tmp_path / "mended").touch()
+    assert cluster.ok("job", "retry", "--lost", number).text == f"job {number}: 1 task is tried again\n"
+    assert cluster("job", "wait", number).code == 3, "what has failed by itself stays as it is"
+    assert cluster.ok("job", "logs", number).text == f"{number}.2#2\n"
+
+
 def test_a_job_runs_again_as_a_new_one(cluster: Command) -> None:
     number = submit(cluster, "--name", "twofold", "--array", "5-6", "--", "sh", "-c", "echo $CLUSTER_TASK")
     again = cluster.ok("job", "rerun", "twofold").text

@@ -2,11 +2,14 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.command import Command
+from tests.acceptance.terminal import on_a_terminal
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -177,3 +180,93 @@ def test_the_words_after_two_hyphens_are_the_command_and_nodes_are_listed(cluste
     assert cluster.ok("job", "show", number, "--json").json["state"] == "succeeded"
     (node,) = cluster.ok("worker", "list", "--json").json
     assert node["state"] == "online"
+
+
+AT_WORK = """
+[defaults]
+cpus = 0.1
+[jobs.begun]
+command = ["echo", "begun"]
+[jobs.works]
+command = ["sleep", "1000"]
+after = "begun"
+[jobs.beside]
+command = ["sleep", "1000"]
+array = "1-2"
+[jobs.waits]
+command = ["true"]
+after = "works"
+"""
+
+
+def wait_until_at_work(cluster: Command) -> None:
+    for name in ("works", "beside"):
+        cluster.wait_until_running(cluster.ok("job", "list", "--quiet", "--limit", "1", name).text.strip())
+
+
+def interrupted(cluster: Command, at: list[int]) -> dict[str, tuple[str, int]]:
+    """By their names, what became of the jobs of AT_WORK: state and exit code."""
+    cluster("job", "wait", "-q", *map(str, at))
+    jobs = cluster.ok("job", "list", "--json", *map(str, at)).json
+    return {job["name"]: (job["state"], job["exit_code"]) for job in jobs}
+
+
+CANCELLED = {
+    "begun": ("succeeded", 0),
+    "works": ("cancelled", 143),
+    "beside": ("cancelled", 143),
+    "waits": ("cancelled", 143),
+}
+
+
+def test_ctrl_c_asks_about_all_jobs_of_a_file_and_cancels_them(cluster: Command, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.toml"
+    path.write_text(AT_WORK)
+    with on_a_terminal(cluster, "run", "--file", str(path)) as terminal:
+        terminal.wait_for("begun")
+        wait_until_at_work(cluster)
+        terminal.type("\x03")
+        terminal.wait_for("[g]o on here? ")
+        first, last = map(int, re.findall(r"cluster: jobs (\d+)-(\d+) go on\. \[c\]ancel them", terminal.seen)[0])
+        terminal.type("\x03")
+        terminal.wait_for(f"cluster: cancelling jobs {first}-{last}")
+        assert terminal.process.wait(PATIENCE) == 143
+    assert interrupted(cluster, list(range(first, last + 1))) == CANCELLED
+
+
+def test_ctrl_c_can_leave_all_jobs_of_a_file_running_or_go_on(cluster: Command, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.toml"
+    path.write_text(AT_WORK)
+    with on_a_terminal(cluster, "run", "--file", str(path)) as terminal:
+        terminal.wait_for("begun")
+        wait_until_at_work(cluster)
+        terminal.type("\x03")
+        terminal.wait_for("[g]o on here? ")
+        terminal.seen = ""
+        terminal.type("g\n")
+        terminal.wait_for("ended")  # the bar
+        terminal.type("\x03")
+        terminal.wait_for("[g]o on here? ")
+        first, last = map(int, re.findall(r"cluster: jobs (\d+)-(\d+) go on\.", terminal.seen)[0])
+        terminal.type("l\n")
+        numbers = list(range(first, last + 1))
+        terminal.wait_for(f"jobs {first}-{last} go on; `cluster job list {' '.join(map(str, numbers))}` tells")
+        assert terminal.process.wait(PATIENCE) == 130
+    states = {job["name"]: job["state"] for job in cluster.ok("job", "list", "--json", *map(str, numbers)).json}
+    assert states == {"begun": "succeeded", "works": "running", "beside": "running", "waits": "waiting"}
+    cluster.ok("job", "cancel", *map(str, numbers[1:]))
+    assert interrupted(cluster, numbers) == CANCELLED
+
+
+def test_a_signal_cancels_all_jobs_of_a_file_where_nobody_can_be_asked(cluster: Command, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.toml"
+    path.write_text(AT_WORK)
+    with cluster.started("run", "--file", str(path)) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"begun\n"
+        wait_until_at_work(cluster)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 143
+        first, last = map(int, re.findall(rb"cluster: cancelling jobs (\d+)-(\d+)", process.stderr.read())[0])
+    assert interrupted(cluster, list(range(first, last + 1))) == CANCELLED

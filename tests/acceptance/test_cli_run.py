@@ -227,12 +227,16 @@ def test_a_full_disk_under_the_output_ends_the_job(cluster: Command) -> None:
 WAITING = ("run", "--", "sh", "-c", "echo ready; exec sleep 1000")
 
 
-def test_ctrl_c_on_a_terminal_asks_and_can_cancel(cluster: Command) -> None:
-    with on_a_terminal(cluster, *WAITING) as terminal:
+@pytest.mark.parametrize("tasks", ["1", "2"])
+def test_ctrl_c_on_a_terminal_asks_and_can_cancel(cluster: Command, tasks: str) -> None:
+    """Where a bar was shown it ate the letters in brackets, and was drawn over the question."""
+    with on_a_terminal(cluster, "run", "--array", f"1-{tasks}", *WAITING[1:]) as terminal:
         terminal.wait_for("ready")
         terminal.type("\x03")
-        terminal.wait_for("[g]o on")
+        terminal.wait_for("on. [c]ancel it, [l]eave it running, [g]o on here? ")
         terminal.type("c\n")
+        terminal.wait_for("cluster: cancelling job ")
+        assert "ended" not in terminal.seen.partition("[g]o on here? ")[2].partition("\n")[0]
         assert terminal.process.wait(PATIENCE) == 143
 
 

@@ -1,6 +1,7 @@
 """`cluster worker`: alone with its own API, with scripts, and joined to a scheduler by token; and people who log in."""
 
 import getpass
+import os
 import re
 import signal
 import sys
@@ -151,6 +152,21 @@ def test_where_there_is_but_a_lone_worker_it_is_the_cluster(tmp_path: Path) -> N
         done = command(*verb)
         assert (done.code, done.out, done.err.count("\n")) == (75, b"", 1), done
         assert "`cluster worker --standalone`" in done.err
+
+
+def test_a_worker_offers_the_gpus_that_nvidia_smi_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\ntest "$*" = "--query-gpu=index --format=csv,noheader" && printf "0\\n3\\n"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    command = Command(tmp_path)
+    alone = ["--standalone", "--listen", "127.0.0.1:0", "--run-as", getpass.getuser(), "--stop-jobs"]
+    with command.started("worker", *alone) as process:
+        assert process.stdout
+        process.stdout.readline()
+        assert command.ok("run", "--gpus", "2", "--", "printenv", "CUDA_VISIBLE_DEVICES").text == "0,3\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
 
 
 def test_a_worker_whose_scheduler_was_stopped_here_says_so(tmp_path: Path) -> None:

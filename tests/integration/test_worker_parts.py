@@ -32,7 +32,7 @@ from cluster.v1 import scheduler_pb2
 from cluster.worker import launcher_keeper, scheduler_link
 from cluster.worker import templates as templates_module
 from cluster.worker.agent import Agent
-from cluster.worker.capacity import available_millicpus
+from cluster.worker.capacity import available_millicpus, found_gpus
 from cluster.worker.hooks import Scheduler
 from cluster.worker.launcher_link import LauncherLink
 from cluster.worker.output import files as outputs_module
@@ -175,6 +175,47 @@ def test_capacity_is_what_the_kernel_grants(tmp_path: Path, own: str, files: dic
     (tmp_path / "own").write_text(own)
     granted = len(os.sched_getaffinity(0)) * 1000
     assert available_millicpus(tmp_path, tmp_path / "own") == min(granted, most or granted)
+
+
+NVIDIA_SMI = """#!/bin/sh
+# As its manual has it: --query-gpu=NAMES --format=csv[,noheader][,nounits]; 2: a wrong argument.
+test "$*" = "--query-gpu=index --format=csv,noheader" || { echo "Invalid combination of input arguments."; exit 2; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "found"),
+    [
+        ("echo 0; echo 1", ("0", "1")),
+        ("echo 7", ("7",)),
+        ("echo 'No devices were found'; exit 6", ()),
+        (
+            "echo 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'; exit 9",
+            "could not communicate with the NVIDIA driver.; name them with --gpus, or give --gpus 0",
+        ),
+        ("echo '[Unknown Error]'", "'[Unknown Error]'"),
+        ("exit 15", "which gpus there are: exit code 15; name them with --gpus, or give --gpus 0"),
+    ],
+)
+def test_gpus_are_those_that_nvidia_smi_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, found: tuple[str, ...] | str
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"{NVIDIA_SMI}{does}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    if isinstance(found, tuple):
+        assert found_gpus() == found
+        return
+    with pytest.raises(ClusterError, match="nvidia-smi does not say which gpus there are: ") as refused:
+        found_gpus()
+    assert found in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_where_there_is_no_nvidia_smi_there_are_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert found_gpus() == ()
 
 
 # -- readers
