@@ -27,8 +27,10 @@ needs_machines = pytest.mark.skipif(missing() is not None, reason=missing() or "
 
 @pytest.fixture(scope="session")
 def cache(cluster_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the file is unpacked, once for all pages."""
-    place = tmp_path_factory.mktemp("cache")
+    """Where the file is unpacked, once for all pages: whichever process plays them finds there what others have
+    compiled."""
+    place = tmp_path_factory.getbasetemp()
+    place = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "unpacked"
     environ = {**os.environ, "CLUSTER_CACHE": str(place)}
     subprocess.run([sys.executable, cluster_file, "--version"], env=environ, check=True, capture_output=True)
     return place
