@@ -221,6 +221,7 @@ def task_json(task: Task, spec: JobSpec, *, with_attempts: bool = False) -> dict
         "command": words_of(spec, task.line),
         "worker_id": task.worker_id or None,
         "worker": task.worker_name or None,
+        "assigned_at": iso(task.assigned_at),
         "started_at": iso(task.started_at),
         "ended_at": iso(task.ended_at),
         "next_try_at": iso(task.next_try_at),

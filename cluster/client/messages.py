@@ -120,6 +120,7 @@ def task_of(message: job_pb2.Task) -> Task:
         stderr_tail=message.stderr_tail,
         attempts=tuple(map(task_of, message.attempts)),
         next_try_at=message.next_try_at,
+        assigned_at=message.assigned_at,
         grown=message.grown,
     )
 

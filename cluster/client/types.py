@@ -230,6 +230,7 @@ class Task:
     stderr_tail: bytes = b""  # of a failed task, at most 2 KiB; only from `get` of a single task
     attempts: tuple["Task", ...] = ()  # only from `get(attempts=True)`: the task as of each attempt
     next_try_at: float = 0.0  # between two attempts: when the next one is
+    assigned_at: float = 0.0  # while one is under way: when a worker was given tasks of its job last
     grown: int = 0  # how many of its attempts took too much memory, of a job with `grow`
 
 

@@ -1,5 +1,5 @@
-"""Where the attempts of a job were placed: when each began there, under which reference its worker knows it, whether it
-succeeded; and a node that is asked anew."""
+"""Where the attempts of a job were placed: since when, when each began there, by which reference its worker knows it,
+whether it succeeded; and a node that is asked anew."""
 
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -19,13 +19,14 @@ LIMIT, SKIP = "limit", "skip"
 QUERY = {LIMIT: "Of at most so many tasks.", SKIP: "Leave out so many of the first tasks: those of the pages before."}
 
 _TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
+_HOW = ("succeeded", "reason")
 _PLACEMENT: Schema = {
-    **object_of("task", "attempt", "node", "node-id", "reference", "began-at", "ended-at", "succeeded", "reason"),
+    **object_of(*("task", "attempt", "node", "node-id", "reference", "assigned-at", "began-at", "ended-at"), *_HOW),
     "properties": {
         "task": {"type": "integer"},
         "attempt": {"type": "integer"},
         **dict.fromkeys(("node", "node-id", "reference", "reason"), TEXT),
-        **dict.fromkeys(("began-at", "ended-at"), _TIME),
+        **dict.fromkeys(("assigned-at", "began-at", "ended-at"), _TIME),
         "succeeded": {"type": ["boolean", "null"]},
     },
 }
@@ -58,6 +59,7 @@ def _placement(job: int, attempt: Any) -> Mapping[str, Any]:
         "node": attempt.worker_name,
         "node-id": attempt.worker_id,
         "reference": f"{attempt.worker_id}/{key}",
+        "assigned-at": iso(attempt.assigned_at) if attempt.assigned_at else None,
         "began-at": iso(attempt.started_at) if attempt.started_at else None,
         "ended-at": iso(attempt.ended_at) if attempt.ended_at else None,
         "succeeded": (state is TaskState.SUCCEEDED) if attempt.reason or state.ended else None,

@@ -326,6 +326,7 @@ def task_to_proto(view: TaskView) -> job_pb2.Task:
         grown=view.grown,
         started_at=view.started_at,
         next_try_at=view.next_try_at,
+        assigned_at=view.given_at,
     )
     if view.line is not None:
         task.line = view.line

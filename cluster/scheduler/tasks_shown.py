@@ -163,6 +163,7 @@ def _task(
         line=line,
         end=end,
         grown=job.tries.grown.of(shown.index) if job.grows else 0,
+        given_at=job.given_at if shown.worker_id and end is None else 0.0,
     )
     if end:
         reason = end.reason if of_attempt else end.reason_of_task

@@ -471,7 +471,7 @@ class Candidate(_message.Message):
     def __init__(self, worker: _Optional[str] = ..., preferred: _Optional[bool] = ..., tasks_there: _Optional[int] = ..., tasks_that_fit: _Optional[int] = ..., free_millicpus: _Optional[int] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("index", "number", "state", "attempt", "reason", "exit_code", "signal", "worker_id", "worker_name", "started_at", "ended_at", "cpu_seconds", "peak_memory_bytes", "detail", "line", "exception", "grown", "stderr_tail", "attempts", "next_try_at")
+    __slots__ = ("index", "number", "state", "attempt", "reason", "exit_code", "signal", "worker_id", "worker_name", "started_at", "ended_at", "cpu_seconds", "peak_memory_bytes", "detail", "line", "exception", "grown", "stderr_tail", "attempts", "next_try_at", "assigned_at")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -492,6 +492,7 @@ class Task(_message.Message):
     STDERR_TAIL_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_TRY_AT_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_AT_FIELD_NUMBER: _ClassVar[int]
     index: int
     number: int
     state: TaskState
@@ -512,7 +513,8 @@ class Task(_message.Message):
     stderr_tail: bytes
     attempts: _containers.RepeatedCompositeFieldContainer[Task]
     next_try_at: float
-    def __init__(self, index: _Optional[int] = ..., number: _Optional[int] = ..., state: _Optional[_Union[TaskState, str]] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[str] = ..., worker_id: _Optional[str] = ..., worker_name: _Optional[str] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., cpu_seconds: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., detail: _Optional[str] = ..., line: _Optional[bytes] = ..., exception: _Optional[_Union[RaisedException, _Mapping]] = ..., grown: _Optional[int] = ..., stderr_tail: _Optional[bytes] = ..., attempts: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., next_try_at: _Optional[float] = ...) -> None: ...
+    assigned_at: float
+    def __init__(self, index: _Optional[int] = ..., number: _Optional[int] = ..., state: _Optional[_Union[TaskState, str]] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[str] = ..., worker_id: _Optional[str] = ..., worker_name: _Optional[str] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., cpu_seconds: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., detail: _Optional[str] = ..., line: _Optional[bytes] = ..., exception: _Optional[_Union[RaisedException, _Mapping]] = ..., grown: _Optional[int] = ..., stderr_tail: _Optional[bytes] = ..., attempts: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., next_try_at: _Optional[float] = ..., assigned_at: _Optional[float] = ...) -> None: ...
 
 class RaisedException(_message.Message):
     __slots__ = ("type", "message", "file", "line", "function", "following", "cause", "first_in_group")

@@ -43,6 +43,16 @@ def test_a_job_is_saved_before_its_number_is_told(bench: Bench) -> None:
     assert effects == [record, bench.core.jobs[1].progress(), Reply(7, 1), Notify(1)]
 
 
+def test_when_a_worker_was_given_some_of_a_job_is_known_after_a_restart(bench: Bench) -> None:
+    bench.submit(spec(3))
+    assert bench.core.jobs[1].given_at == 0.0
+    bench.worker("w", 1000)
+    given_at = bench.now.wall
+    assert bench.core.jobs[1].given_at == given_at
+    bench.restart(after=5.0)
+    assert bench.core.jobs[1].given_at == given_at
+
+
 def test_a_repeated_submit_answers_the_same_number_and_makes_nothing(bench: Bench) -> None:
     bench.submit(spec(3))
     assert bench.turn(JobSubmitted(9, uuid(1), "alice", spec(3))) == [Reply(9, 1)]

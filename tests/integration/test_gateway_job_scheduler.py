@@ -3,7 +3,9 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from time import time
 from typing import Any
 
 from cluster.domain.job.amounts import MEMORY
@@ -158,11 +160,14 @@ def test_each_attempt_is_told_with_its_node_its_reference_and_its_end(tmp_path: 
             **where,
             **times,
             "attempt": 1,
+            "assigned-at": None,
             "reference": f"{W1}/1.0#1",
             "succeeded": False,
             "reason": "exit:3",
         }
         assert (second["attempt"], second["reference"], second["succeeded"]) == (2, f"{W1}/1.0#2", None)
+        assert second["began-at"] is None
+        assert time() - 60 < datetime.fromisoformat(second["assigned-at"]).timestamp() < time() + 1
         await worker.finish(again)
         assert [each["succeeded"] for each in (await told(1))[0]] == [False, True]
         await new(gateway, {"command": "true", "array": "1-3"})

@@ -35,6 +35,7 @@ class Job(JobTasks):
         "course",
         "ended_at",
         "exit_code",
+        "given_at",
         "grows",
         "level",
         "mean_run",
@@ -67,6 +68,7 @@ class Job(JobTasks):
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
         self.alike = Alike()  # what is measured of jobs like this one
         self.assigned_at = 0.0  # when a worker was given some of it last, on the monotonic clock
+        self.given_at = 0.0  # the same on the wall clock
         self.course: ScheduleCourse | None = None  # of a schedule, once it is one
         self.clocks = clocks_of(record.spec)
         self.used = NOTHING_USED  # by attempts that have ended
@@ -229,6 +231,7 @@ class Job(JobTasks):
             pause=self.pause,
             changed=self.changed,
             used=self.used,
+            given_at=self.given_at,
         )
 
     @classmethod
@@ -244,5 +247,5 @@ class Job(JobTasks):
         job.started_at, job.ended_at = progress.started_at, progress.ended_at
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
         job.exit_code, job.reason, job.pause = progress.exit_code, progress.reason, progress.pause
-        job.course, job.used = progress.course, progress.used
+        job.course, job.used, job.given_at = progress.course, progress.used, progress.given_at
         return job

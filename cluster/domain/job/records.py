@@ -105,6 +105,7 @@ class JobProgress(NamedTuple):
     course: ScheduleCourse | None = None  # of a schedule: how far it has come
     changed: tuple[tuple[str, Any], ...] = ()  # options of its spec that are otherwise now, by fields
     used: Usage = NOTHING_USED  # by attempts that have ended, as far as that was counted when they did
+    given_at: float = 0.0  # when a worker was given tasks of it last (Unix seconds); 0: none was
     held_apart: bool = False  # `sets.held` is persisted as JobHeld; told by there being some, and not persisted itself
 
 

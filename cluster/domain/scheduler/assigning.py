@@ -29,7 +29,7 @@ def place(state: State) -> None:
             state.room -= len(ranges)
             state.promise(worker, job, ranges)
         state.allocate(worker, job, share, job.request)
-        job.assigned_at = state.now.mono
+        job.assigned_at, job.given_at = state.now.mono, state.now.wall
         state.touch(job)
         reserving.given(job, worker)
         if state.room <= 0:

@@ -68,6 +68,7 @@ class TaskView:
     grown: int = 0  # how many of its attempts took too much memory, where it grows by that
     attempts: tuple["TaskView", ...] = ()  # where they are asked for: its attempts, in order
     next_try_at: float = 0.0  # Unix seconds at which it is tried again; 0: it is not, or not known when
+    given_at: float = 0.0  # while an attempt is under way: when its worker was given tasks of its job last; else 0
 
 
 @dataclass(frozen=True, slots=True)

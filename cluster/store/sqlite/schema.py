@@ -40,7 +40,7 @@ SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven",
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
-    *("pause", "course", "changed", "used"),
+    *("pause", "course", "changed", "used", "given_at"),
 )
 PUT_PROGRESS = upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 

@@ -315,4 +315,8 @@ MIGRATIONS = (
     -- Bytes of all small outputs.
     INSERT INTO meta SELECT 'small_outputs', coalesce(sum(length(stdout) + length(stderr)), 0) FROM small_outputs;
     """,
+    """
+    -- When a worker was given tasks of a job last; 0: none was.
+    ALTER TABLE job_progress ADD COLUMN given_at REAL NOT NULL DEFAULT 0;
+    """,
 )
