@@ -246,6 +246,7 @@ def test_a_fetch_that_broke_off_is_gone_on_with_and_half_a_content_is_no_content
 
     async def body(site: Site) -> None:
         worker = site.worker()
+        worker.directory.mkdir(mode=0o700)
         cache = worker.directory / "work" / "contents"
         upload = Upload(PROJECT)
         large, small = sha256(LARGE).hexdigest(), sha256(b"s").hexdigest()
@@ -266,6 +267,7 @@ def test_a_fetch_that_broke_off_is_gone_on_with_and_half_a_content_is_no_content
 def test_what_came_damaged_is_fetched_anew(root: Path) -> None:
     async def body(site: Site) -> None:
         worker = site.worker()
+        worker.directory.mkdir(mode=0o700)
         new = worker.directory / "work" / "contents" / "new"
         new.mkdir(parents=True)
         (new / sha256(LARGE).hexdigest()).write_bytes(b"x" * (SMALL + 1))
