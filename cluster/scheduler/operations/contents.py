@@ -16,6 +16,8 @@ from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.threads import to_its_end
 from cluster.store.contents.interface import Contents, Missing, NewContent
 
+_SHARE_A_COMMIT = 8 * 1024 * 1024  # bytes of small contents
+
 
 class ContentOperations:
     def __init__(self, driver: Driver, contents: Contents) -> None:
@@ -93,24 +95,31 @@ class _Intake:
 
     def __init__(self, contents: Contents, sender: str) -> None:
         self._contents, self._sender = contents, sender
+        self._small: list[tuple[bytes, bytes]] = []  # that are not kept yet: many of them share a commit
+        self._waiting = 0  # bytes of these
         self._new: NewContent | None = None  # a large one that has not come whole
         self._left = 0  # bytes of it
         self.count = 0
 
     def take(self, pieces: Sequence[ContentPiece]) -> None:
-        small: list[tuple[bytes, bytes]] = []
         for piece in pieces:
             if piece.digest and piece.size <= SMALL:
                 self._expect_none()
                 check_digests([piece.digest])
                 if piece.offset or len(piece.data) != piece.size:
                     raise InvalidInput(f"content {piece.digest.hex()[:16]} is small: it must come as one piece")
-                small.append((piece.digest, piece.data))
+                self._small.append((piece.digest, piece.data))
+                self._waiting += len(piece.data)
             else:
                 self._take_large(piece)
-        if small:
-            self._contents.add(self._sender, small)
-            self.count += len(small)
+        if self._waiting >= _SHARE_A_COMMIT:
+            self._keep_small()
+
+    def _keep_small(self) -> None:
+        if self._small:
+            self._contents.add(self._sender, self._small)
+            self.count += len(self._small)
+            self._small, self._waiting = [], 0
 
     def _take_large(self, piece: ContentPiece) -> None:
         if piece.digest:
@@ -129,6 +138,7 @@ class _Intake:
 
     def end(self) -> None:
         """A connection that breaks looks like a stream that ends."""
+        self._keep_small()
         if self._new is not None:
             raise Unreachable("sending files broke off; what came is kept, to go on from there")
 

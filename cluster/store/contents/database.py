@@ -84,6 +84,7 @@ class ContentsDatabase:
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before its first table
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA wal_autocheckpoint = 4096")  # pages, 16 MiB: not after each commit of an upload
             self._prepare(db)
         except BaseException:
             db.close()
