@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cluster.client import Client
 from cluster.domain.job.states import TaskState
@@ -48,18 +48,19 @@ class Command:
         self,
         *arguments: str,
         cwd: Path | None = None,
-        stdin: bytes = b"",
+        stdin: bytes | IO[bytes] = b"",
         env: Mapping[str, str] | None = None,
         patience: float = PATIENCE,
     ) -> Done:
         """Runs it to its end, which comes within `patience` seconds."""
+        fed: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
         done = subprocess.run(
             self.line(*arguments),
             env=self.environment(env or {}),
             cwd=cwd,
-            input=stdin,
             capture_output=True,
             timeout=patience,
+            **fed,
         )
         return Done(done.returncode, done.stdout, done.stderr.decode())
 
@@ -71,9 +72,9 @@ class Command:
 
     @contextmanager
     def started(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """Starts it with pipes; ended by force if it still runs afterwards."""
+        """Starts it with pipes, and nothing to read; ended by force if it still runs afterwards."""
         line, env, pipe = self.line(*arguments), self.environment({}), subprocess.PIPE
-        with subprocess.Popen(line, env=env, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        with subprocess.Popen(line, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
             try:
                 yield process
             finally:

@@ -23,6 +23,7 @@ SUBJECTS = (
     "execute",
     "files",
     "results",
+    "uploads",
     "operations",
     "security",
     "reliability",

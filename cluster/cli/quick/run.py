@@ -18,6 +18,7 @@ from cluster.rpc.quick_messages import message_class
 
 MOMENT = 0.5  # seconds: whoever has a job that takes longer does not notice what the whole command line takes to load
 STDERR = 2
+CLOSING = 0.05  # seconds in which whoever has started us with a pipe, and nothing to say, closes it
 NO_STDIN: Own = {**QUIET, "--no-stdin": ("no_stdin", None)}
 
 
@@ -43,7 +44,7 @@ def _is_fed() -> bool:
         return False
     poll = select.poll()
     poll.register(0, select.POLLIN)
-    return [event for _, event in poll.poll(0)] != [select.POLLHUP]
+    return [event for _, event in poll.poll(CLOSING * 1000)] != [select.POLLHUP]
 
 
 class _Run:
