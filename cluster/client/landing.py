@@ -55,6 +55,7 @@ class Landing:
 
     def make_link(self, entry: Entry) -> None:
         at, name = self._place(entry.path)
+        self._touched.add(entry.path.rpartition(b"/")[0])
         with self.explained(entry.path):
             with suppress(OSError):
                 if os.readlink(name, dir_fd=at) == entry.target:
@@ -107,6 +108,9 @@ class Landing:
         for name in os.listdir(at):
             if _PART.fullmatch(name):
                 with suppress(OSError):
+                    if stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+                        os.unlink(name, dir_fd=at)
+                        continue
                     fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
                     try:
                         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else another fetch writes it
