@@ -14,6 +14,7 @@ from cluster.cli.progress import Progress, progress
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.reader_watch import while_read
 from cluster.cli.submit_warnings import remark
+from cluster.cli.task_output_files import TaskOutputFiles
 from cluster.cli.writer import Writer
 from cluster.client.aio import AsyncClient
 from cluster.client.messages import job_of
@@ -127,8 +128,15 @@ class Follower:
     """
 
     def __init__(
-        self, client: AsyncClient, jobs: Sequence[Job], quiet: bool = False, head_start: HeadStart | None = None
+        self,
+        client: AsyncClient,
+        jobs: Sequence[Job],
+        quiet: bool = False,
+        head_start: HeadStart | None = None,
+        files: TaskOutputFiles | None = None,
     ) -> None:
+        """`files`: to which output is written, too."""
+        self._files = files
         self._client = client
         self._head_start = head_start or HeadStart(jobs[0].id)
         self._jobs, self._is_one = jobs, len(jobs) == 1
@@ -195,8 +203,14 @@ class Follower:
         position = Position(*self._head_start.position) if self._head_start.position else None
         for stderr, data in self._head_start.unwritten:
             await self._write(writers[stderr], stderr, data)
-        for job in self._jobs:
-            await self._copy_of(job, position, writers, beside_bar)
+        try:
+            for job in self._jobs:
+                await self._copy_of(job, position, writers, beside_bar)
+            if self._files:
+                self._files.end()
+        finally:
+            if self._files:
+                self._files.close()
 
     async def _copy_of(
         self, job: Job, position: Position | None, writers: Mapping[bool, Writer], beside_bar: Mapping[bool, Any]
@@ -210,6 +224,8 @@ class Follower:
                     self._progress.hide()
                 if piece.note:
                     print(note_of(piece), file=sys.stderr)
+                elif self._files:
+                    await asyncio.to_thread(self._files.write, piece)
                 await self._write(writers[piece.stderr], piece.stderr, piece.data)
                 if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n") and not self._asking:
                     self._progress.show()

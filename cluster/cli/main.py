@@ -25,6 +25,7 @@ TOO_LITTLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # limits 
 
 COMMANDS = {
     "run": ("cluster.cli.submit:run", "Run a command on the cluster as if it ran here."),
+    "map": ("cluster.cli.mapping:map_command", "Run a command for each of some files, which go to where it runs."),
     "job": ("cluster.cli.jobs:job", "Submit jobs, look at them, wait for them, cancel them."),
     "worker": ("cluster.cli.workers:worker", "Make this machine a worker, or list the workers."),
     "queue": ("cluster.cli.queue:queue", "Let nothing more start, of all jobs, and let them go on."),
@@ -50,7 +51,7 @@ COMMANDS = {
 # Words that are no commands here, though people type them, and the commands that they mean.
 _OF_JOBS = (
     *("submit", "list", "show", "why", "logs", "wait", "cancel", "pause", "resume"),
-    *("set", "retry", "rerun", "tree", "state", "history", "stats", "delete", "pin", "unpin"),
+    *("set", "retry", "rerun", "tree", "state", "history", "stats", "delete", "pin", "unpin", "files", "fetch"),
 )
 MEANT = {verb: f"job {verb}" for verb in _OF_JOBS} | {
     **dict.fromkeys(("ps", "ls", "jobs"), "job list"),

@@ -148,6 +148,9 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
 @job_options
 @click.option("--to", metavar="DIR", type=click.Path(), help="Bring what --out keeps into DIR (default: here).")
 @click.option("--flat", is_flag=True, help="Of an array bring all into DIR itself, not each task's into DIR/NUMBER.")
+@click.option(
+    "--out-dir", metavar="DIR", type=click.Path(), help="Also write what task 17 writes to DIR/17.out and .err."
+)
 @click.option("--no-stdin", is_flag=True, help="Give tasks nothing to read, whatever our stdin is.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
@@ -192,12 +195,14 @@ def run(ctx: click.Context, /, file: str | None, no_stdin: bool, quiet: bool, **
         async with client(ctx, start=True, head_start=head_start) as cluster:
             given = with_given_stdin(cluster.endpoint, files) if asks else files
             uploaded = await with_files(cluster, [spec], [given], quiet=quiet)
-            return await _run_here(cluster, uploaded or spec, spec, head_start, quiet, to or ".", flat)
+            return await run_here(
+                cluster, uploaded or spec, spec, head_start, quiet, to or ".", flat, options["out_dir"]
+            )
 
     return asyncio.run(work())
 
 
-async def _run_here(
+async def run_here(
     cluster: "AsyncClient",
     job_or_files: "JobSpec | Uploaded",
     spec: JobSpec,
@@ -205,16 +210,20 @@ async def _run_here(
     quiet: bool,
     to: str,
     flat: bool,
+    out_dir: str | None,
 ) -> int:
-    """Hands the job in and follows it. Its exit code."""
+    """Hands the job in and follows it; what it keeps comes to `to`, what it writes also to files in `out_dir`. Its exit
+    code."""
     from cluster.cli.follow import Follower, hand_in
     from cluster.cli.follow_results import follow_and_fetch
+    from cluster.cli.task_output_files import TaskOutputFiles
 
+    files = TaskOutputFiles(out_dir) if out_dir else None
     job = await hand_in(cluster, job_or_files, head_start)
     if job is None:
         return INTERRUPTED
     remark_on_job(job, spec, cluster.endpoint)
-    follower = Follower(cluster, [job], quiet, head_start)
+    follower = Follower(cluster, [job], quiet, head_start, files)
     return await (follow_and_fetch(follower, cluster, job, to, flat) if spec.out else follower.follow())
 
 

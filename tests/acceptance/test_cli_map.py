@@ -1,0 +1,99 @@
+"""`cluster map`, and files that go there and come back: as if it had run here."""
+
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Command
+
+pytestmark = pytest.mark.slow
+
+# Of a converter the words, with {} for the file, and the ending of what it makes.
+CONVERTERS = {
+    "pngtopnm": ("pngtopnm {}", "pnm"),
+    "convert": ("convert {} ppm:-", "ppm"),
+    "gzip": ("gzip -n < {}", "gz"),
+}
+
+
+def png(path: Path, seed: int) -> None:
+    """A small picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes((x * y * seed) % 256 for x in range(3 * 16)) for y in range(16))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def test_fifty_files_become_what_a_plain_loop_makes_of_them(cluster: Command, tmp_path: Path) -> None:
+    words, ending = next(what for program, what in CONVERTERS.items() if shutil.which(program))
+    (tmp_path / "in put").mkdir()
+    for seed in range(50):
+        png(tmp_path / "in put" / f"picture {seed:02}.png", seed)
+    files = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "in put").iterdir())
+    script = f"""{words.replace("{}", '"$1"')} > "$2.{ending}"; echo "$2 is $3" """
+    mapped = cluster.ok(
+        *("map", "-q", "--out", f"*.{ending}", "--to", "there", *files),
+        *("--", "sh", "-c", script, "sh", "{}", "{stem}", "{ext}"),
+        cwd=tmp_path,
+    )
+    assert mapped.text == "".join(f"{Path(file).stem} is png\n" for file in files), "in the order of the files"
+    (tmp_path / "here").mkdir()
+    for file in files:
+        words_here = ["sh", "-c", script, "sh", f"../{file}", Path(file).stem, "png"]
+        subprocess.run(words_here, cwd=tmp_path / "here", check=True, stdout=subprocess.DEVNULL)
+    here, there = ({p.name: p.read_bytes() for p in (tmp_path / d).iterdir()} for d in ("here", "there"))
+    assert len(here) == 50
+    assert there == here
+
+
+def test_each_task_finds_its_file_alone_and_output_goes_to_files(cluster: Command, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    done = cluster(
+        *("map", "--out-dir", "logs", "b.txt", "a.txt"),
+        *("--", "sh", "-c", "ls; cat {}; echo {name} >&2; test {stem} = a"),
+        cwd=tmp_path,
+    )
+    assert done.code == 1, "the highest of the tasks' codes"
+    assert {p.name: p.read_text() for p in (tmp_path / "logs").iterdir()} == {
+        "1.out": "a.txt\na.txt",
+        "1.err": "a.txt\n",
+        "2.out": "b.txt\nb.txt",
+        "2.err": "b.txt\n",
+    }
+
+
+def test_make_runs_there_as_if_it_ran_here(cluster: Command, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    for n in range(3):
+        (tmp_path / "src" / f"{n}.txt").write_text(f"{n}\n")
+    (tmp_path / "build.sh").write_text("mkdir -p out/sub; cat src/*.txt > out/all; wc -l < out/all > out/sub/lines\n")
+    (tmp_path / "Makefile").write_text("all:\n\tsh build.sh\n\t@echo made\n")
+    command = ("make", "-s") if shutil.which("make") else ("sh", "-c", "sh build.sh; echo made")
+    done = cluster.ok("run", "--upload", ".", "--out", "out/*", "--", *command, cwd=tmp_path)
+    assert (done.text, done.err) == ("made\n", "")
+    assert (tmp_path / "out" / "all").read_text() == "0\n1\n2\n"
+    assert (tmp_path / "out" / "sub" / "lines").read_text().strip() == "3"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["Makefile", "build.sh", "out", "src"]
+
+
+def test_what_makes_no_sense_is_refused(cluster: Command, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    for words, arguments in {
+        "-- must stand": ("map", "a", "cat", "{}"),
+        "there are no files before --": ("map", "--", "--", "cat", "{}"),
+        "there is no command after --": ("map", "a", "--"),
+        "--array does not go with map": ("map", "--array", "1-2", "a", "--", "cat", "{}"),
+        "No such file": ("map", "absent", "--", "cat", "{}"),
+        "{nonsense} names no column": ("map", "a", "--", "cat", "{nonsense}"),
+    }.items():
+        refused = cluster(*arguments, cwd=tmp_path)
+        assert refused.code == 2, (arguments, refused)
+        assert words in refused.err, refused.err
