@@ -12,6 +12,7 @@ from cluster.domain.trust.identity import Identity, IdentityKind, Peer
 from cluster.rpc.passed_calls import PassedCalls
 from cluster.v1.gateways_pb2 import PassedCall, PassOnRequest
 from tests.integration.gateways import Gateway, in_gateway
+from tests.patience import PATIENCE
 
 CLUSTER, NAME = "0b7f3ca228fc4b4d", "5f0c9f0e-6f52-4d55-a2ac-9b4f6e36a0d7"
 GATEWAY = Peer(Identity(CLUSTER, IdentityKind.GATEWAY, NAME), 1, 0, 1 << 40)
@@ -63,7 +64,7 @@ def test_when_a_scheduler_stops_what_is_under_way_is_answered_and_nothing_more()
         assert [batch async for batch in answers] == []
         assert [batch async for batch in calls.answers(GATEWAY, aiter(Requests()))] == []
 
-    asyncio.run(body())
+    asyncio.run(asyncio.wait_for(body(), PATIENCE))
 
 
 def test_a_call_that_is_given_up_ends_and_no_other() -> None:
@@ -81,7 +82,7 @@ def test_a_call_that_is_given_up_ends_and_no_other() -> None:
         assert [(answer.id, answer.response) for answer in (await hearing).answers] == [(2, b"answer")]
         await answers.aclose()
 
-    asyncio.run(body())
+    asyncio.run(asyncio.wait_for(body(), PATIENCE))
 
 
 def test_whoever_waits_no_longer_ends_its_call_at_the_scheduler(tmp_path: Path) -> None:
