@@ -78,6 +78,7 @@ async def play(site: Site, worker: WorkerProcess, victim: str, moment: Moment) -
         os.kill(worker.launcher_pid, signal.SIGKILL)
     else:
         await site.cluster.restart()
+        site.announce()
         site.user = site.cluster.user()
     (ended,) = await site.user.wait(str(job.number))
     assert ended.state == job_pb2.TASK_STATE_SUCCEEDED, worker.log()
