@@ -2,10 +2,12 @@
 
 import pytest
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import SmallOutput
 from cluster.domain.job.usage import DAY, NOTHING_USED, Usage, UsageAdded, UsageKind
 from cluster.domain.scheduler.events import JobSubmitted, ReportReceived
 from cluster.domain.session.messages import Report
+from cluster.domain.trust.identity import Vouched
 from tests.domain.core_bench import WALL, Bench, failed, ok, spec, uuid
 
 MINUTE = 60_000_000  # microseconds
@@ -100,3 +102,18 @@ def test_a_turn_saves_one_sum_of_each_however_many_have_ended(bench: Bench) -> N
         (UsageKind.WORKER, "mine", 2),
     ]
     assert not [save for save in core.turn((), bench.now).saves if isinstance(save, UsageAdded)]
+
+
+def test_an_attempt_that_fails_by_what_it_has_called_is_counted_once_and_has_failed() -> None:
+    """It has succeeded first, and waited for that."""
+    bench = Bench()
+    session = bench.worker("w", 100_000)
+    bench.submit(spec(1, wait_children=True))
+    by = Vouched(AttemptKey(1, 0, 1), "w", "alice", 0)
+    bench.turn(JobSubmitted(8, uuid(2), "alice", spec(1), vouched=by))
+    bench.report(session, 1, ok=(ok(1, 0, 1),))
+    assert (bench.core.jobs[1].used.attempts, bench.core.jobs[1].used.failed) == (1, 0)
+    bench.report(session, 2, ended=(failed(2, 0),))
+    assert bench.state(1, 0) == "failed"
+    assert (bench.progress[1].used.attempts, bench.progress[1].used.failed) == (1, 1)
+    assert used(bench, UsageKind.USER)["alice"].failed == 2
