@@ -100,8 +100,9 @@ def test_what_is_there_does_not_come_again_and_what_differs_does(cluster: Comman
     assert (tmp_path / "a").read_text() == "a\n"
 
 
-def test_files_are_listed_with_sizes_and_hashes(cluster: Command) -> None:
+def test_files_are_listed_with_sizes_and_hashes(cluster: Command, tmp_path: Path) -> None:
     number = submitted(cluster, "--out", "d", "--", "sh", "-c", "mkdir d; echo hello > d/x; ln -s x d/l")
+    cluster.ok("job", "fetch", number, "--to", str(tmp_path))  # which waits for them
     (results,) = cluster.ok("job", "files", number, "--json").json
     assert (results["job"], results["attempt"], results["state"]) == (int(number), 1, "kept")
     directory, link, file = results["files"]
