@@ -29,6 +29,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import SWITCH, VARIABLES
 from cluster.domain.job.options import Option
 from cluster.domain.job.script import name_of
+from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import OPTIONS, JobSpec, wrong_variable_name
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def submit(ctx: click.Context, /, file: str | None, check: bool, as_json: bool, 
     from cluster.cli.connection import client, head_start_of
 
     try:
-        spec, head_start = spec_of(options, typed_in(ctx)), head_start_of(ctx)
+        spec, head_start = _checked(spec_of(options, typed_in(ctx))), head_start_of(ctx)
     except NoLines as none:
         raise InvalidInput(f"{none}, so no job is submitted: ask first whether there is a line") from None
 
@@ -177,7 +178,7 @@ def run(ctx: click.Context, /, file: str | None, no_stdin: bool, quiet: bool, **
     from cluster.cli.connection import client, head_start_of
 
     try:
-        spec, head_start = spec_of(options, typed_in(ctx)), head_start_of(ctx)
+        spec, head_start = _checked(spec_of(options, typed_in(ctx))), head_start_of(ctx)
     except NoLines as none:  # as a loop over them, or `xargs -r`
         remark(f"{none}, so nothing was run")
         return 0
@@ -259,6 +260,15 @@ def spec_of(options: Mapping[str, Any], typed: Collection[str] = ()) -> JobSpec:
     values["env"] = tuple(map(_variable, values["env"]))
     values |= lines_of(options)
     return JobSpec(**{name: value for name, value in values.items() if value is not None})
+
+
+def _checked(spec: JobSpec) -> JobSpec:
+    """The same, before a cluster is looked for or started. InvalidInput for an option that may not be so."""
+    for option in spec.given:
+        if option.field != "cwd":  # whether that may be relative depends on the cluster
+            option.validate(getattr(spec, option.field))
+    check_name(spec.name)
+    return spec
 
 
 def _variable(text: str) -> tuple[str, str]:
