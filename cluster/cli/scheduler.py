@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from cluster.cli.keeping import KEEP
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
 from cluster.cli.processes import program
+from cluster.cli.scheduler_backup import backup, check, restore
 from cluster.client.config import state_root
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.scheduler.retention import KEEP_JOBS, KEEP_OUTPUT, Limits, parse_keep
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from cluster.scheduler.process import ReadyScheduler
 
 
-@click.command(cls=DaemonCommand)
+class SchedulerGroup(DaemonCommand, click.Group):
+    """Both a daemon, when it stands alone, and a group."""
+
+
+@click.group(cls=SchedulerGroup, invoke_without_command=True)
 @click.option(
     "--listen", default="0.0.0.0:50000", show_default=True, metavar="HOST:PORT", help="Serve here; port 0: any free."
 )
@@ -71,7 +76,23 @@ if TYPE_CHECKING:
 @http_doors
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
-def scheduler(
+@click.pass_context
+def scheduler(ctx: click.Context, /, **options: Any) -> int:
+    """Run the scheduler of a cluster, until Ctrl-C or SIGTERM.
+
+    The first start makes the cluster: its CA, its certificates and, for the other machines, the line to paste there.
+    Jobs that run go on while it is away, for three quarters of their --lost-after (60 s unless given).
+
+    \b
+    Examples:
+      cluster scheduler
+      cluster scheduler --listen 10.0.0.1:50000 --advertise head.example
+      cluster scheduler --http :5000
+    """
+    return 0 if ctx.invoked_subcommand else _serve(**options)
+
+
+def _serve(
     listen: str,
     join_listen: str,
     advertise: str,
@@ -89,17 +110,6 @@ def scheduler(
     log_level: str,
     ready_fd: int | None,
 ) -> int:
-    """Run the scheduler of a cluster, until Ctrl-C or SIGTERM.
-
-    The first start makes the cluster: its CA, its certificates and, for the other machines, the line to paste there.
-    Jobs that run go on while it is away, for three quarters of their --lost-after (60 s unless given).
-
-    \b
-    Examples:
-      cluster scheduler
-      cluster scheduler --listen 10.0.0.1:50000 --advertise head.example
-      cluster scheduler --http :5000
-    """
     with loading():
         from cluster.rpc.gateway_keeper import HttpOptions
         from cluster.scheduler.process import SchedulerOptions, serve
@@ -121,6 +131,10 @@ def scheduler(
     notify = notify_urls, notify_commands
     chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, *notify, limits, door)
     return asyncio.run(serve(chosen, ready))
+
+
+for command in (backup, restore, check):
+    scheduler.add_command(command)
 
 
 def _announce(status: "ReadyScheduler") -> None:

@@ -28,6 +28,7 @@ SUBJECTS = (
     "security",
     "reliability",
     "retention",
+    "backup",
 )
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 
