@@ -265,7 +265,8 @@ def _missing_files(directory: Path) -> list[str]:
     stray = sorted(there - known, key=int)
     if not stray:
         return []
-    return [f"{outputs} holds files of {len(stray)} jobs that are not there ({', '.join(stray[:5])}): run cluster prune"]
+    some = ", ".join(stray[:5])
+    return [f"{outputs} holds files of {len(stray)} jobs that are not there ({some}): run cluster prune"]
 
 
 def _sync(directory: Path) -> None:
