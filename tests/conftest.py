@@ -23,7 +23,7 @@ settings.register_profile("ours", derandomize=True, deadline=None, suppress_heal
 settings.load_profile("ours")
 
 
-# Until all tests are found nothing is garbage, and to look for some took a sixth of the time.
+# Until all tests are found nothing is garbage, and to look for some takes a tenth of the time.
 gc.disable()
 
 

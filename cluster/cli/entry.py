@@ -14,7 +14,7 @@ from cluster.client.job_fields import new_job_id
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
-    gc.disable()  # what is imported stays: to look through it for garbage takes a tenth of a start
+    gc.disable()  # what is imported stays: to look through it for garbage takes some of a start
     leave_at_ctrl_c()
     process_environment.make_good()
     head_start = HeadStart(new_job_id())

@@ -451,7 +451,8 @@ class Scenario:
 def simulate(seed: int, **options: Any) -> Scenario:
     """Runs one seed. AssertionError names the seed, and tells the last events. `options` as of Scenario.
 
-    Nobody looks for garbage meanwhile, of which a life makes little: to walk over the rest took a fifth of the time."""
+    Nobody looks for garbage meanwhile, of which a life makes little: to walk over the rest takes up to a twentieth of
+    the time."""
     scenario, collects = Scenario(seed, **options), gc.isenabled()
     entries, specs, waiting = outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS, commit_pipeline.MOST_WAITING
     holders = job_tasks.MANY_HOLDERS
