@@ -32,7 +32,7 @@ DATABASES = ("cluster.db", "contents.db")
 # Beside these: what a scheduler is known by, and what it has promised to keep.
 KEYS = ("ca.pem", "scheduler.pem", "admin.pem", "advertised", "notify-secret")
 TREES = ("outputs", "contents")
-_LEFT_OUT = {"new"}  # of these trees: what had not come in
+_LEFT_OUT = {"new", ".new"}  # of these trees: what had not come in
 _CHUNK = 1 << 20
 
 
