@@ -81,7 +81,8 @@ class ContentsDatabase:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = self._connected()
         try:
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before its first table
+            if not self._path.stat().st_size:  # on any other this would write
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA wal_autocheckpoint = 4096")  # pages, 16 MiB: not after each commit of an upload

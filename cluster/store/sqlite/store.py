@@ -258,6 +258,7 @@ class SqliteStore(HistoryReads, ResultReads):
         self._writer = connect(self._path)
         try:
             self._prepare()
+            self._turn_over()
             self._reader = connect(self._path)
             self._reader.execute("PRAGMA query_only = ON")
             self._is_alone = False
@@ -272,8 +273,8 @@ class SqliteStore(HistoryReads, ResultReads):
 
     def _prepare(self) -> None:
         try:
-            self._writer.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # of a new one, whose first page this is
-            self._turn_over()
+            if _is_empty(self._path):  # on any other this would write
+                self._writer.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
             with transaction(self._writer):
@@ -345,6 +346,13 @@ class SqliteStore(HistoryReads, ResultReads):
             raise kind(
                 f"the database {self._path} cannot be {what}: {explain(error, self._path, BUSY_TIMEOUT)}"
             ) from error
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return not path.stat().st_size
+    except OSError:
+        return True
 
 
 def _below(below: int | None, most: int | None) -> dict[str, int]:
