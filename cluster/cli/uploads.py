@@ -36,7 +36,8 @@ def with_given_stdin(endpoint: "Endpoint", files: "JobFiles | None") -> "JobFile
     if endpoint.inside is not None or (files and files.stdin is not None) or (fed := given_stdin()) is None:
         return files
     if endpoint.is_worker:
-        remark("a worker that stands alone gives its jobs nothing to read: they run without stdin")
+        if fed.read(1):
+            remark("a worker that stands alone gives its jobs nothing to read: they run without stdin")
         return files
     from cluster.client.files.job_files import JobFiles
 

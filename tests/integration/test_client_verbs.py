@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from cluster.client import AsyncClient, Client, aio, following, retrying, sync
+from cluster.client import AsyncClient, Client, aio, following, retrying, submitting, sync
 from cluster.client.job_fields import new_job_id
 from cluster.client.messages import job_of
 from cluster.client.types import Job, Output
@@ -91,8 +91,8 @@ def test_a_submit_that_breaks_on_the_way_is_repeated_and_accepted_once(double: D
 def test_a_submit_outlasts_a_scheduler_that_answers_errors_while_it_stops(
     double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aio, "STOPPING", PATIENCE)
-    for module in (aio, retrying):
+    monkeypatch.setattr(submitting, "STOPPING", PATIENCE)
+    for module in (submitting, retrying):
         monkeypatch.setattr(module, "PAUSE", 0.0)
 
     async def body(client: AsyncClient) -> None:
@@ -104,7 +104,7 @@ def test_a_submit_outlasts_a_scheduler_that_answers_errors_while_it_stops(
 
 
 def test_a_submit_that_breaks_each_time_gives_up(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aio, "STOPPING", 0.0)
+    monkeypatch.setattr(submitting, "STOPPING", 0.0)
 
     async def body(client: AsyncClient) -> None:
         double.jobs.break_next = 9
@@ -206,7 +206,7 @@ def test_each_break_is_outlasted_however_long_nothing_was_written(
                 raise Unreachable("the connection broke")
             yield Output(1, 0, 1, False, b"late\n", 5)
 
-    for module in (aio, following, retrying):
+    for module in (submitting, following, retrying):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     client = connect(double)
     client._opened = cast(Any, Quiet())
@@ -229,7 +229,7 @@ def test_each_break_has_its_full_patience_however_soon_it_follows_another(
                 raise Unreachable("the connection broke")
             yield Output(1, 0, 1, False, b"late\n", 5)
 
-    for module in (aio, following, retrying):
+    for module in (submitting, following, retrying):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     client = connect(double)
     client._opened = cast(Any, Quiet())
