@@ -12,7 +12,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import none
 
 import cluster  # noqa: F401
 from cluster.cli.embedded import DEFAULT_JOIN_PORT, DEFAULT_PORT
@@ -27,8 +28,15 @@ settings.load_profile("ours")
 gc.disable()
 
 
+@settings(max_examples=1)
+@given(none())
+def _try_hypothesis(nothing: None) -> None:
+    """Makes what stays for as long as the process."""
+
+
 def pytest_collection_finish() -> None:
     """The tests stay, too: whatever a test makes, nobody looks through the thousands of others for garbage."""
+    _try_hypothesis()  # before: it asks who refers to its random numbers, and nothing tells of what is frozen
     gc.freeze()
     gc.enable()
 

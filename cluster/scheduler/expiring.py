@@ -19,6 +19,7 @@ from cluster.domain.scheduler.retention import (
     EndedJob,
     Limits,
     OutputsWalked,
+    SteadyClock,
     too_many,
     too_old,
 )
@@ -51,6 +52,7 @@ class Expiring:
     def __init__(self, driver: Driver, clearing: Clearing, outputs: FilesRoom, limits: Limits) -> None:
         self.limits = limits
         self._driver, self._clearing, self._outputs = driver, clearing, outputs
+        self._clock = SteadyClock()
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
@@ -61,7 +63,8 @@ class Expiring:
                 if self._driver.clock().mono - looked_at >= EACH_DAY:
                     looked_at = self._driver.clock().mono
                     await self._clearing.look_through_files()
-                done = await self.expire(self.limits)
+                steady = self._clock.is_steady(self._driver.clock())
+                done = await self.expire(self.limits if steady else self.limits.without_ages())
                 if done.jobs or done.outputs:
                     size = format_size(done.job_bytes + done.output_bytes)
                     logger.info("kept no longer: jobs %d, outputs of others %d, %s", done.jobs, done.outputs, size)

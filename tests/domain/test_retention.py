@@ -16,6 +16,7 @@ from cluster.domain.scheduler.retention import (
     DAY,
     FEWEST,
     MOST,
+    STEADY,
     Bonds,
     EndedJob,
     JobPinned,
@@ -24,6 +25,7 @@ from cluster.domain.scheduler.retention import (
     OutputExpired,
     OutputsWalked,
     Pin,
+    SteadyClock,
     Tombstone,
     next_piece,
     parse_keep,
@@ -161,3 +163,16 @@ def test_a_pin_keeps_a_job_and_its_output_until_it_is_taken_back() -> None:
 
 def _course() -> Course:
     return Course(TaskState.SUCCEEDED, IntervalSet([(0, 1)]), IntervalSet())
+
+
+def test_nothing_is_too_old_by_a_clock_that_has_just_been_set() -> None:
+    """A clock that was 400 days ahead for a moment would have deleted all history."""
+    clock = SteadyClock()
+    year = 365 * DAY
+    assert not clock.is_steady(Now(0.0, year))
+    assert not clock.is_steady(Now(STEADY - 1, year + STEADY - 1))
+    assert clock.is_steady(Now(STEADY, year + STEADY - 30)), "it was set by half a minute"
+    assert not clock.is_steady(Now(STEADY + 60, 3 * year)), "it leapt"
+    assert not clock.is_steady(Now(STEADY + 120, year + STEADY + 120)), "and was set right"
+    assert clock.is_steady(Now(2 * STEADY + 120, year + 2 * STEADY + 120))
+    assert Limits(Keep(DAY, 5), Keep(DAY)).without_ages() == Limits(Keep(None, 5), Keep())

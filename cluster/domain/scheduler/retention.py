@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.now import Now
 from cluster.domain.base.quantities import format_duration, format_size, parse_duration, parse_size
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job.dependencies import dependencies_of
@@ -20,6 +21,8 @@ from cluster.domain.job.records import JobRecord
 
 DAY = 86400.0  # seconds
 FOR_EVER = "forever"
+STEADY = 3600.0  # seconds that a clock must have gone on evenly before anything is too old by it
+LEAP = 60.0  # seconds: a clock that is set by less has gone on evenly
 LEAST_AGE = 1.0  # second
 MOST_TOMBSTONES = 20_000  # deleted jobs of which it is remembered when and why they went: the last ones
 PIECE_TARGET = 0.01  # seconds that one commit of what goes is to take
@@ -82,8 +85,29 @@ class Limits(NamedTuple):
         keep: Keep = getattr(self, kind)
         return f"as --keep-{kind} {Keep(size=keep.size) if by_size else Keep(seconds=keep.seconds)} says"
 
+    def without_ages(self) -> "Limits":
+        """Only what is beyond so many bytes goes."""
+        return Limits(self.jobs._replace(seconds=None), self.output._replace(seconds=None))
+
 
 USUAL_LIMITS = Limits()
+
+
+class SteadyClock:
+    """Whether ages may be told by the wall clock. One that is wrong for a moment, or at a start, would delete years of
+    history at once; who sees that has an hour to set it right."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None  # of the monotonic clock, seconds
+        self._since = 0.0  # on that
+
+    def is_steady(self, now: Now) -> bool:
+        """Ask this more often than the clock may be set."""
+        ahead = now.wall - now.mono
+        if self._ahead is None or abs(ahead - self._ahead) > LEAP:
+            self._since = now.mono
+        self._ahead = ahead
+        return now.mono - self._since >= STEADY
 
 
 class EndedJob(NamedTuple):
