@@ -148,7 +148,7 @@ PLAYED: Mapping[Life, int] = {
 }
 
 
-PART = 40  # lives that one test plays, so that no core plays for long while the others have nothing left to do
+PART = 20  # lives that one test plays, so that no core plays for long while the others have nothing left to do
 
 
 def parts(seeds: range) -> list[range]:

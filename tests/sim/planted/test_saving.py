@@ -49,6 +49,7 @@ def acts_come_before_the_commit(patch: Patch) -> None:
     patch.setattr(CommitPipeline, "begin_commit", hasty)
 
 
+@found_by(131)
 def sums_replace_each_other_while_they_wait(patch: Patch) -> None:
     """Of two turns that are committed together."""
     save: Method = Waiting._save
