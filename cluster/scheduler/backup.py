@@ -23,6 +23,7 @@ from typing import IO, Any, NamedTuple
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable, unusable
 from cluster.store.interface import StoreFailed
+from cluster.store.lasting import sync_directory
 from cluster.store.sqlite.restoring import copy_database, damage, job_numbers, restore_database
 from cluster.store.sqlite.store import stored_cluster_id
 
@@ -68,7 +69,7 @@ def back_up(directory: Path, target: Path) -> BackupMade:
                 os.fsync(out.fileno())
                 size = out.tell()
             os.rename(partial, target)
-            _sync(target.parent)
+            sync_directory(target.parent)
     except FileExistsError:
         raise Conflict(f"{partial} is there already: another backup is under way, or broke off; remove it") from None
     except OSError as error:
@@ -153,11 +154,11 @@ def restore(source: Path, directory: Path, now: float) -> Restored:
         said = _unpack(source, place)
         told = restore_database(place / DATABASES[0], float(said["made_at"]), now)
         for folder, _, _ in os.walk(place):
-            _sync(Path(folder))
+            sync_directory(Path(folder))
         with suppress(FileNotFoundError):
             directory.rmdir()
         place.rename(directory)
-        _sync(directory.parent)
+        sync_directory(directory.parent)
     except OSError as error:
         raise unusable(f"{directory} cannot be made", error) from None
     except StoreFailed as error:
@@ -267,14 +268,6 @@ def _missing_files(directory: Path) -> list[str]:
         return []
     some = ", ".join(stray[:5])
     return [f"{outputs} holds files of {len(stray)} jobs that are not there ({some}): run cluster prune"]
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -28,6 +28,7 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.base.line_ends import lines_back
 from cluster.domain.job.spec import DEFAULT_MAX_OUTPUT
 from cluster.scheduler.output.room import FilesRoom
+from cluster.store.lasting import sync_directory
 
 CHUNK = 64 * 1024  # bytes read at once: about what gRPC sends before it waits for the reader
 _MUCH = 1 << 20  # bytes: more than what says where gaps are
@@ -44,7 +45,7 @@ class OutputFiles:
         shutil.rmtree(self._new, ignore_errors=True)
         with suppress(OSError):  # `new` says it
             directory.mkdir(mode=0o700, exist_ok=True)
-            _sync(directory.parent)
+            sync_directory(directory.parent)
 
     def has(self, key: AttemptKey) -> bool:
         """Whether the attempt's output was taken in. An .err alone is of a push that broke off: the rest is to come."""
@@ -190,9 +191,9 @@ class NewOutput:
         self._streams = {}
         job = self._paths[False].parent
         with _full_disk_explained(job):
-            _sync(job)  # or a power cut could undo the renames
+            sync_directory(job)  # or a power cut could undo the renames
             if job not in self._lasting:  # or take the job's directory
-                _sync(job.parent)
+                sync_directory(job.parent)
                 self._lasting.add(job)
 
     def _keep_gaps(self) -> None:
@@ -273,15 +274,6 @@ class _Capped:
             with suppress(OSError):  # of a full disk, to which something was still to be written
                 if file:
                     file.close()
-
-
-def _sync(directory: Path) -> None:
-    """Makes its entries survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Self
 from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, NotFound
 from cluster.domain.worker.room import Space, shortage
 from cluster.store.contents.interface import BrokenContent
+from cluster.store.lasting import sync_directory
 
 PIECE = 256 * 1024  # bytes read at once
 _SYNC_EVERY = 32 * 1024 * 1024  # bytes: what a power cut takes at most of what came
@@ -178,7 +179,7 @@ class NewFile:
         directory.mkdir(mode=0o700, exist_ok=True)
         os.rename(self._path, self._final)
         for each in (directory, directory.parent):
-            _sync(each)
+            sync_directory(each)
 
     def _go_on(self, offset: int) -> None:
         """Reads what is here already. Conflict where it is less."""
@@ -198,15 +199,6 @@ def _is_older(path: Path, than: float) -> bool:
         return path.stat().st_mtime < than
     except FileNotFoundError:
         return False
-
-
-def _sync(directory: Path) -> None:
-    """Makes its entries survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
