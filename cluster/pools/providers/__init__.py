@@ -1,0 +1,1 @@
+"""What makes and removes the machines of a pool, each behind the one interface."""
