@@ -27,7 +27,7 @@ class ToldMachine(NamedTuple):
 
 
 class PoolWorker(NamedTuple):
-    """A worker that says by its labels that it is a machine of a pool."""
+    """A worker that says by its labels that it is a machine of a pool. `is_drained`: it gets nothing more."""
 
     pool: str
     machine: str

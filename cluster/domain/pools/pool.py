@@ -1,0 +1,126 @@
+"""One pool as the core has it: its machines, what its provider says, and whether it may start any just now."""
+
+from dataclasses import dataclass, field
+from math import inf
+
+from cluster.domain.pools.settings import PoolSettings
+from cluster.domain.pools.told import MachineState, PoolWorker
+
+DRAINED_IS_LATE = 30.0  # seconds after which what should have been done is asked for again
+
+
+@dataclass(slots=True)
+class Machine:
+    """`began`: when it was asked for, or first told. Times are Unix seconds."""
+
+    name: str
+    began: float
+    id: str = ""
+    seen: float = 0.0  # when the provider was asked that told it last; 0: never
+    is_told: bool = False  # the last time that all were told
+    state: MachineState = MachineState.STARTING
+    why: str = ""
+    worker: PoolWorker | None = None
+    has_joined: bool = False
+    online: float = 0.0  # when its worker was last known to be there
+    idle_since: float | None = None
+    drain_asked: float = 0.0
+    stop_asked: float = 0.0
+    reason: str = ""  # why it leaves
+
+    @property
+    def is_online(self) -> bool:
+        return self.worker is not None and self.worker.is_online
+
+    @property
+    def leaves(self) -> bool:
+        """Nothing more is expected of it."""
+        return bool(self.drain_asked or self.stop_asked)
+
+    @property
+    def comes(self) -> bool:
+        """Its worker was not there yet."""
+        return not self.has_joined and not self.leaves
+
+    @property
+    def is_idle(self) -> bool:
+        return self.is_online and not self.leaves and self.idle_since is not None
+
+
+@dataclass(slots=True)
+class Pool:
+    settings: PoolSettings
+    machines: dict[str, Machine] = field(default_factory=dict)  # by name
+    count: int | None = None  # that an admin wants; None: by demand
+    is_paused: bool = False
+    is_told: bool = False  # what machines it has
+    trouble: str = ""  # what failed last; empty: nothing since the last success
+    failures: int = 0  # in a row
+    not_before: float = 0.0  # nothing is started until then
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def minimum(self) -> int:
+        return self.settings.minimum if self.count is None else min(self.count, self.settings.maximum)
+
+    @property
+    def maximum(self) -> int:
+        return self.settings.maximum if self.count is None else min(self.count, self.settings.maximum)
+
+    @property
+    def stays(self) -> int:
+        """Machines that are there or come, and are not to leave."""
+        return sum(not machine.leaves for machine in self.machines.values())
+
+    def room(self, now: float) -> int:
+        """How many machines may be started now. After a failure one at a time, until one has come."""
+        if not self.is_told or self.is_paused or now < self.not_before:
+            return 0
+        # Those that leave are counted until they are gone, and the settings' bound holds for all of them.
+        room = min(self.maximum - self.stays, self.settings.maximum - len(self.machines))
+        if self.failures:
+            room = min(room, 1 - sum(machine.comes for machine in self.machines.values()))
+        return max(0, room)
+
+    def failed(self, why: str, now: float) -> None:
+        """Several that fail together are one failure."""
+        self.trouble = why
+        if now >= self.not_before:
+            self.failures += 1
+            longest = self.settings.most_back_off
+            pause = self.settings.back_off * 2.0 ** min(self.failures - 1, 30)
+            self.not_before = now + min(pause, longest)
+
+    def succeeded(self) -> None:
+        """A worker of it has come."""
+        self.failures, self.not_before, self.trouble = 0, 0.0, ""
+
+    def next_deadline(self, now: float) -> float:
+        """When something of it is due that nobody would tell; infinity: never."""
+        due = [self.not_before] if self.not_before > now else []
+        for machine in self.machines.values():
+            due.extend(self._due(machine))
+        return min((when for when in due if when > now), default=inf)
+
+    def _due(self, machine: Machine) -> list[float]:
+        if machine.stop_asked:
+            return [machine.stop_asked + DRAINED_IS_LATE, self.gone_at(machine)]
+        due = [machine.drain_asked + DRAINED_IS_LATE] if machine.drain_asked else []
+        if not machine.is_told:
+            due.append(self.gone_at(machine))
+        if not machine.has_joined:
+            return [*due, machine.began + self.settings.start_within]
+        if not machine.is_online:
+            due.append(machine.online + self.settings.lost_after)
+        elif machine.idle_since is not None:
+            due.append(machine.idle_since + self.settings.idle)
+        return due
+
+    def gone_at(self, machine: Machine) -> float:
+        """When it is gone if it is not told any more until then: one that was never told may be on its way."""
+        if machine.seen or machine.stop_asked:
+            return max(machine.seen, machine.stop_asked) + self.settings.missing_after
+        return machine.began + self.settings.start_within + self.settings.missing_after
