@@ -87,15 +87,16 @@ class PoolsCore:
 
     @staticmethod
     def _machines_told(pool: Pool, event: MachinesTold, now: float) -> None:
-        pool.is_told = True
+        pool.told_at = event.asked_at
         if not pool.failures:
             pool.trouble = ""
         for machine in pool.machines.values():
+            machine.missed = machine.missed or event.asked_at
             machine.is_told = False
         for told in event.machines:
             machine = pool.machines.setdefault(told.name, Machine(told.name, now))
             machine.id, machine.state, machine.why = told.id, told.state, told.why
-            machine.seen, machine.is_told = event.asked_at, True
+            machine.seen, machine.is_told, machine.missed = event.asked_at, True, 0.0
 
     def _workers_told(self, workers: Sequence[PoolWorker], now: float) -> None:
         known = {(worker.pool, worker.machine): worker for worker in workers}
@@ -126,10 +127,10 @@ class PoolsCore:
 
     def _forgotten(self, pool: Pool, now: float) -> Iterable[PoolEffect]:
         """Those that are gone: not told any more for long enough, and their worker is not there either."""
-        if not pool.is_told:
+        if not pool.told_at:
             return
         for machine in list(pool.machines.values()):
-            if not machine.is_told and not machine.is_online and now >= pool.gone_at(machine):
+            if pool.is_gone(machine):
                 del pool.machines[machine.name]
                 if not machine.has_joined and not machine.leaves:
                     pool.failed(f"{machine.name} was gone before its worker had come", now)

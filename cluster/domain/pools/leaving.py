@@ -9,7 +9,7 @@ from cluster.domain.pools.told import DrainMachine, MachineState, PoolEffect, St
 
 def leave(pool: Pool, now: float, *, waits: bool) -> Iterator[PoolEffect]:
     """`waits`: there are tasks that a worker of the pool would take."""
-    if not pool.is_told:
+    if not pool.told_at:
         return
     for machine in list(pool.machines.values()):
         yield from _look_after(pool, machine, now)

@@ -18,6 +18,7 @@ class Machine:
     id: str = ""
     seen: float = 0.0  # when the provider was asked that told it last; 0: never
     is_told: bool = False  # the last time that all were told
+    missed: float = 0.0  # since when it is not told any more; 0: it is, or never was
     state: MachineState = MachineState.STARTING
     why: str = ""
     worker: PoolWorker | None = None
@@ -53,7 +54,7 @@ class Pool:
     machines: dict[str, Machine] = field(default_factory=dict)  # by name
     count: int | None = None  # that an admin wants; None: by demand
     is_paused: bool = False
-    is_told: bool = False  # what machines it has
+    told_at: float = 0.0  # when the provider was asked that told its machines last; 0: not yet
     trouble: str = ""  # what failed last; empty: nothing since the last success
     failures: int = 0  # in a row
     not_before: float = 0.0  # nothing is started until then
@@ -77,7 +78,7 @@ class Pool:
 
     def room(self, now: float) -> int:
         """How many machines may be started now. After a failure one at a time, until one has come."""
-        if not self.is_told or self.is_paused or now < self.not_before:
+        if not self.told_at or self.is_paused or now < self.not_before:
             return 0
         # Those that leave are counted until they are gone, and the settings' bound holds for all of them.
         room = min(self.maximum - self.stays, self.settings.maximum - len(self.machines))
@@ -107,10 +108,8 @@ class Pool:
 
     def _due(self, machine: Machine) -> list[float]:
         if machine.stop_asked:
-            return [machine.stop_asked + DRAINED_IS_LATE, self.gone_at(machine)]
+            return [machine.stop_asked + DRAINED_IS_LATE]
         due = [machine.drain_asked + DRAINED_IS_LATE] if machine.drain_asked else []
-        if not machine.is_told:
-            due.append(self.gone_at(machine))
         if not machine.has_joined:
             return [*due, machine.began + self.settings.start_within]
         if not machine.is_online:
@@ -119,8 +118,17 @@ class Pool:
             due.append(machine.idle_since + self.settings.idle)
         return due
 
-    def gone_at(self, machine: Machine) -> float:
-        """When it is gone if it is not told any more until then: one that was never told may be on its way."""
-        if machine.seen or machine.stop_asked:
-            return max(machine.seen, machine.stop_asked) + self.settings.missing_after
-        return machine.began + self.settings.start_within + self.settings.missing_after
+    def is_gone(self, machine: Machine) -> bool:
+        """Whether it was not told for long enough, by lists that were asked for that far apart: one may miss it. One
+        that was never told may be on its way."""
+        if machine.is_told or machine.is_online:
+            return False
+        since = max(machine.missed, machine.stop_asked)
+        if not machine.seen and not machine.stop_asked:
+            since = machine.began + self.settings.start_within
+        return self.told_at - since >= self.settings.missing_after
+
+    @property
+    def misses_any(self) -> bool:
+        """Whether what it has is to be asked again soon, though nobody says that it has changed."""
+        return any(not machine.is_told or machine.stop_asked for machine in self.machines.values())
