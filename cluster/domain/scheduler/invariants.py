@@ -37,6 +37,7 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _no_schedule_has_come_too_far(core, job)
         _finishing_is_what_waits_for_children(core, job)
         assert bool(job.startable) == (job in core.ready), f"job {job.number}: wrongly in the ready queue, or not"
+        assert core.ready.counted(job) == job.startable, f"job {job.number}: its ready tasks are counted wrongly"
         assert not job.cancelling or _within(job.cancelling, _held(job)), (
             f"job {job.number}: cancelling what nobody holds"
         )

@@ -33,10 +33,11 @@ class Turn:
 
 
 class ReadyQueue:
-    __slots__ = ("_classes", "_left", "_priorities", "_subqueues", "_where", "fresh")
+    __slots__ = ("_classes", "_counts", "_left", "_priorities", "_subqueues", "_where", "fresh")
 
     def __init__(self) -> None:
         self._where: dict[int, SubQueue] = {}  # by job in the queue
+        self._counts: dict[int, tuple[RequestClass, int]] = {}  # of each of them the class, and tasks that may start
         self._subqueues: dict[tuple[int, str], SubQueue] = {}
         self._priorities: dict[int, int] = {}  # minus the priority: subqueues that have it
         self._classes: dict[str, dict[Request, RequestClass]] = {}  # by worker and request
@@ -65,12 +66,21 @@ class ReadyQueue:
             subqueue.add(job, kind)
         elif not startable and subqueue is not None:
             self.drop(job)
+        if startable:
+            self._count(job, startable)
+
+    def _count(self, job: Job, startable: int) -> None:
+        kind, before = self._counts.get(job.number) or (self._classes[job.request.worker][job.request], 0)
+        kind.ready += startable - before
+        self._counts[job.number] = kind, startable
 
     def drop(self, job: Job) -> None:
         """It is not in the queue, until it is noted again."""
         subqueue = self._where.pop(job.number, None)
         if subqueue is None:
             return
+        kind, ready = self._counts.pop(job.number)
+        kind.ready -= ready
         subqueue.drop(job, self._classes[job.request.worker][job.request])
         if not subqueue.jobs:
             del self._subqueues[subqueue.key]
@@ -161,6 +171,15 @@ class ReadyQueue:
         if not like:
             del self._classes[kind.request.worker]
         self.fresh.pop(kind, None)
+
+    def counted(self, job: Job) -> int:
+        """How many of its tasks `demand` counts."""
+        return self._counts[job.number][1] if job.number in self._counts else 0
+
+    def demand(self) -> Iterator[tuple[Request, int]]:
+        """What is asked for, and how many tasks that may start ask for it. It looks at classes, and at no job."""
+        for like in self._classes.values():
+            yield from ((kind.request, kind.ready) for kind in like.values() if kind.ready)
 
     # ── for people ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -45,10 +45,11 @@ def _is_there(job: Job | None, request: Request | None) -> bool:
 class RequestClass:
     """The jobs in the queue whose tasks ask for the same."""
 
-    __slots__ = ("is_kept_out", "request", "subqueues")
+    __slots__ = ("is_kept_out", "ready", "request", "subqueues")
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.ready = 0  # tasks of them that may start, in all
         self.is_kept_out = False  # some of it found room that is kept, since all workers were looked at for it
         self.subqueues: dict[SubQueue, None] = {}  # that have some of them
 
