@@ -22,7 +22,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tools import checks, locks, protos
+from tools import checks, locks, page, protos
 from tools.environments import REPOSITORY, clean_environ, environment
 
 MACHINES = ("x86_64", "aarch64")
@@ -56,6 +56,10 @@ def make_file(wanted_platform: str | None = None, output: Path | None = None, *,
     output = (output or REPOSITORY / "dist" / name).absolute()
     pack: list[str | Path] = [environment("build"), "-m", "tools.pack", "--machine", machine, "--output", output]
     pack += ["--fast"] if fast else []
+    try:
+        page.make()
+    except page.NoNpm as missing:
+        sys.exit(f"build: {missing}")
     subprocess.run(pack, check=True, cwd=REPOSITORY, env=clean_environ())
     return output
 

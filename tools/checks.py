@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tools import protos
+from tools import page, protos
 from tools.environments import REPOSITORY, clean_environ, environment
 
 
@@ -36,7 +36,7 @@ def run(pytest_arguments: list[str], *, quick: bool, make_file: Callable[[], Pat
     if not quick:
         # The file comes first: making it takes longest, and the acceptance tests wait for it. The environment of
         # the outside checkers is made here too, so that no test has to.
-        checks = {"file": lambda: _size(make_file()), **checks, "buf": _buf, "checkers": _checkers}
+        checks = {"file": lambda: _size(make_file()), **checks, "page": _page, "buf": _buf, "checkers": _checkers}
         checks["found"] = lambda: _found(pytest_arguments)
     environment("dev")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -100,6 +100,14 @@ def _buf() -> str:
         return "skipped: there is no npm to get buf with"
     _run([buf, "lint"], cwd=protos.PROTOS)
     return "lint is clean"
+
+
+def _page() -> str:
+    try:
+        place = page.make()
+    except page.NoNpm as missing:
+        raise Failed(str(missing)) from None
+    return f"the script has {(place / 'app.js').stat().st_size:,} bytes"
 
 
 def _checkers() -> str:

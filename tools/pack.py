@@ -22,6 +22,7 @@ from shiv import __version__ as shiv_version
 from shiv.bootstrap.environment import Environment
 from shiv.builder import create_archive
 
+from tools import page
 from tools.environments import BUILD, PIP_OPTIONS, REPOSITORY, clean_environ, lock_file, locked
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -60,6 +61,7 @@ def pack(machine: str, stage: Path, output: Path, preset: int) -> None:
         _merge(wheels, licences, [file for file in _files(wheels) if _is_licence(file)])
     _merge(REPOSITORY, licences, [Path("LICENSE")])
     _merge(REPOSITORY, tree, [Path("cluster", file) for file in _files(REPOSITORY / "cluster")])
+    _merge(page.PLACE, tree / "cluster" / "gateway" / "page", [Path(name) for name in page.FILES])
     modules = [file for file in _files(tree) if _is_for_one_python(file)]
     _compress([tree / file for file in modules], _filters(machine, preset))
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "prune": ("cluster.cli.keeping:prune", "Delete now what is kept no longer."),
     "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),
     "gateway": ("cluster.cli.gateway:gateway", "Run the HTTP door of a cluster."),
+    "ui": ("cluster.cli.ui:ui", "Open the page of the cluster in a browser."),
     "up": ("cluster.cli.up:up_command", "Start a cluster on this machine, in the background."),
     "down": ("cluster.cli.up:down_command", "Stop the cluster that `up` started."),
     "status": ("cluster.cli.status:status", "Tell what cluster this is, who you are, what goes on."),

@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from cluster.client.calls_for_others import Method
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.trust.tokens import BEARER_PREFIX
-from cluster.gateway import event_streams
+from cluster.gateway import event_streams, page_files
 from cluster.gateway.binding import Binder
 from cluster.gateway.bodies import Bodies
 from cluster.gateway.guards import HEADERS, Guards
@@ -78,6 +78,8 @@ class App:
             answers[route.path][route.verb] = answer
         if "/execute" in answers:
             answers["/"]["GET"] = _page
+        for path, answer in page_files.answers().items():
+            answers[path]["GET"] = answer
         answers["/healthz"]["GET"] = self._healthz
         answers["/readyz"]["GET"] = self._readyz
         answers["/v1/openapi.json"]["GET"], answers["/v1/docs"]["GET"] = _told(routes)

@@ -1,0 +1,117 @@
+import { useEffect, useState } from "preact/hooks";
+import { bytes, call } from "../api";
+import { isLive, type Job, type Live } from "../live";
+import { Act } from "../parts/act";
+import { Output } from "../parts/output";
+import { State } from "../parts/state";
+import { age, clock, command, count, harmless, plain, size, total } from "../words";
+
+const TASKS = 200; // that are listed
+
+export function JobView({ live, number }: { live: Live; number: number }) {
+  const [job, setJob] = useState<Job | null>(null);
+  const [tasks, setTasks] = useState<any[]>([]);
+  const [files, setFiles] = useState<any[]>([]);
+  const [why, setWhy] = useState("");
+  const load = async () => {
+    try {
+      const found = await call<any>("GET", `/v1/jobs/${number}?max_tasks=${TASKS}`);
+      setJob(found.job);
+      setTasks(found.tasks ?? []);
+      setWhy("");
+      if (found.job.spec?.out?.length) setFiles(filesOf(await call<any>("GET", `/v1/jobs/${number}/files`)));
+    } catch (error) {
+      setWhy((error as Error).message);
+    }
+  };
+  useEffect(() => {
+    void load();
+    return live.watch(number, () => void load());
+  }, [number]);
+  if (!job) return <section><h1>Job {number}</h1><p role="status">{why || "Loading…"}</p></section>;
+  const act = (verb: string) => async () => {
+    await call("POST", `/v1/jobs/${number}/${verb}`, {});
+    live.refresh(number);
+    await load();
+  };
+  const again = async () => {
+    const made = await call<any>("POST", `/v1/jobs/${number}/rerun`, {});
+    location.hash = `#/jobs/${made.number}`;
+  };
+  return (
+    <section>
+      <h1>Job {number} {job.spec?.name && <small>{harmless(job.spec.name)}</small>}</h1>
+      {why && <p class="trouble">{why}</p>}
+      <p class="headline"><State state={job.pause && isLive(job) ? "paused" : job.state} /> <code>{command(job)}</code></p>
+      <div class="bar">
+        {isLive(job) && <Act name="Cancel" kind="danger" does={act("cancel")} asks={`Cancel job ${number}?`} />}
+        {isLive(job) && !job.pause && <Act name="Pause" does={act("pause")} />}
+        {job.pause && <Act name="Resume" does={act("resume")} />}
+        {["failed", "cancelled"].includes(plain(job.state)) && <Act name="Retry" does={act("retry")} />}
+        <Act name="Run again" does={again} />
+      </div>
+      <dl class="facts">
+        <dt>Owner</dt><dd>{harmless(job.owner ?? "")}</dd>
+        <dt>Submitted</dt><dd>{clock(job.submitted_at)}</dd>
+        <dt>Started</dt><dd>{clock(job.started_at)}</dd>
+        <dt>Ended</dt><dd>{clock(job.ended_at)}{job.ended_at && job.started_at ? `, after ${age(job.ended_at - job.started_at)}` : ""}</dd>
+        {!isLive(job) && <><dt>Exit code</dt><dd>{job.exit_code ?? 0}</dd></>}
+      </dl>
+      <Why job={job} tasks={tasks} />
+      <h2>Output</h2>
+      <Output path={`/v1/jobs/${number}/logs`} key={`${number}/${job.counts ? total(job.counts) : 0}`} />
+      {files.length > 0 && <Files number={number} files={files} />}
+      <h2>Tasks</h2>
+      <table>
+        <thead><tr><th scope="col">Task</th><th scope="col">State</th><th scope="col">Why</th><th scope="col">Worker</th><th scope="col">Took</th><th scope="col" class="wide">Memory</th></tr></thead>
+        <tbody>
+          {tasks.map((task) => (
+            <tr key={task.index ?? 0}>
+              <td class="number">{String(task.number ?? 0)}</td>
+              <td><State state={task.state} /></td>
+              <td>{harmless(task.reason ?? "")}</td>
+              <td>{harmless(task.worker_name ?? "")}</td>
+              <td class="number">{task.ended_at && task.started_at ? `${(task.ended_at - task.started_at).toFixed(2)} s` : "–"}</td>
+              <td class="number wide">{task.peak_memory_bytes ? size(Number(task.peak_memory_bytes)) : "–"}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {total(job.counts) > tasks.length && <p class="note">The first {count(tasks.length)} of {count(total(job.counts))} tasks.</p>}
+    </section>
+  );
+}
+
+function Why({ job, tasks }: { job: Job; tasks: any[] }) {
+  const lines = [...(job.pending_because ?? [])];
+  const failed = tasks.find((task) => plain(task.state) === "failed");
+  if (job.reason && job.reason !== "ok") lines.push(job.reason);
+  if (failed?.detail) lines.push(failed.detail);
+  if (failed?.exception?.type) lines.push(`${failed.exception.type}: ${failed.exception.message}, ${failed.exception.file} line ${failed.exception.line}`);
+  if (job.cancelled_by) lines.push(`cancelled by ${job.cancelled_by}${job.cancel_reason ? `: ${job.cancel_reason}` : ""}`);
+  if (!lines.length) return null;
+  return <><h2>Why</h2><ul class="why">{lines.map((line) => <li>{harmless(line)}</li>)}</ul></>;
+}
+
+function filesOf(found: any): any[] {
+  return (found.tasks ?? []).flatMap((task: any) => (task.files ?? []).map((file: any) => ({ ...file, task: task.task_number ?? task.number ?? 0 })));
+}
+
+function Files({ number, files }: { number: number; files: any[] }) {
+  const fetchOne = (file: any) => async () => {
+    const at = URL.createObjectURL(await bytes(file.href ?? `/v1/jobs/${number}/files/${file.path.split("/").map(encodeURIComponent).join("/")}`));
+    const link = document.createElement("a");
+    link.href = at;
+    link.download = file.path.split("/").pop();
+    link.click();
+    URL.revokeObjectURL(at);
+  };
+  return (
+    <>
+      <h2>Files</h2>
+      <ul class="short">
+        {files.slice(0, 200).map((file) => <li><span class="what">{harmless(file.path)}</span> <span class="note number">{size(Number(file.size ?? 0))}</span> <Act name="Fetch" does={fetchOne(file)} /></li>)}
+      </ul>
+    </>
+  );
+}
