@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,12 @@ SUBMISSIONS = 2500  # of one or several jobs
 
 
 def in_parts(seeds: range) -> pytest.MarkDecorator:
-    """A third of the parts, the first ones, is played each time, and all with the extra seeds: all of them took a third
+    """A third of the lives, the first ones, is played each time, and all with the extra seeds: all of them took a third
     of the suite's time."""
-    parts = lives.parts(seeds)
-    usual = max(1, round(len(parts) / 3))
-    extra = [pytest.param(part, marks=pytest.mark.extra_seeds) for part in parts[usual:]]
-    return pytest.mark.parametrize("part", [*parts[:usual], *extra], ids=lambda part: f"{part[0]}-{part[-1]}")
+    usual = ceil(len(seeds) / 3)
+    extra = [pytest.param(part, marks=pytest.mark.extra_seeds) for part in lives.parts(seeds[usual:])]
+    played = [*lives.parts(seeds[:usual]), *extra]
+    return pytest.mark.parametrize("part", played, ids=lambda part: f"{part[0]}-{part[-1]}")
 
 
 @pytest.mark.slow

@@ -11,13 +11,13 @@ from tests.sim import lives
 from tests.sim.planted.catching import Bug, Method, Patch, found_by, must_be_caught, planted
 
 
-@found_by(2)
+@found_by(4)
 def what_is_waited_for_is_deleted(patch: Patch) -> None:
     why: Method = Bonds.why_kept
     patch.setattr(Bonds, "why_kept", lambda self, job, jobs: "" if job.number in self._needed else why(self, job, jobs))
 
 
-@found_by(2)
+@found_by(6)
 def pins_are_forgotten_by_a_restart(patch: Patch) -> None:
     restore: Method = SchedulerCore.restore
 
@@ -28,7 +28,7 @@ def pins_are_forgotten_by_a_restart(patch: Patch) -> None:
     patch.setattr(SchedulerCore, "restore", forgetful)
 
 
-@found_by(2)
+@found_by(12)
 def whoever_has_read_a_job_before_has_it_tried_again(patch: Patch) -> None:
     delete: Method = deleting._delete
 

@@ -62,6 +62,7 @@ def sums_replace_each_other_while_they_wait(patch: Patch) -> None:
     patch.setattr(Waiting, "_save", forgetful)
 
 
+@found_by(41)
 def what_is_stale_counts_as_used(patch: Patch) -> None:
     """A worker reports again what the scheduler has heard before."""
     succeeded: Method = Reports._succeeded
