@@ -100,6 +100,16 @@ ROUTES: tuple[Route, ...] = (
         fixed={"max_tasks": 1, "attempts": True},
     ),
     Route(
+        *(
+            "GET",
+            "/v1/jobs/{job}/states",
+            "Jobs.MapTasks",
+            "In which states its tasks are: ranges, or counts of cells.",
+        ),
+        at=_JOB,
+        query=("first", "count", "most"),
+    ),
+    Route(
         *("POST", "/v1/jobs/{job}/cancel", "Jobs.Cancel", "Stop tasks, and let none start any more."),
         at=_JOBS,
         body=WHOLE,

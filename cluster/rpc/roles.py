@@ -61,6 +61,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Jobs/History": _READERS,
     "/cluster.v1.Jobs/Stats": _READERS,
     "/cluster.v1.Jobs/Usage": _READERS,
+    "/cluster.v1.Jobs/MapTasks": _READERS,
     "/cluster.v1.Tokens/CreateToken": _ADMINS,
     "/cluster.v1.Tokens/ListTokens": _ADMINS,
     "/cluster.v1.Tokens/RevokeToken": _ADMINS,

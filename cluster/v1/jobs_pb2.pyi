@@ -700,3 +700,43 @@ class ReadResultsResponse(_message.Message):
     PIECES_FIELD_NUMBER: _ClassVar[int]
     pieces: _containers.RepeatedCompositeFieldContainer[_files_pb2.ContentPiece]
     def __init__(self, pieces: _Optional[_Iterable[_Union[_files_pb2.ContentPiece, _Mapping]]] = ...) -> None: ...
+
+class MapTasksRequest(_message.Message):
+    __slots__ = ("selector", "first", "count", "most")
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    selector: Selector
+    first: int
+    count: int
+    most: int
+    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., first: _Optional[int] = ..., count: _Optional[int] = ..., most: _Optional[int] = ...) -> None: ...
+
+class MapTasksResponse(_message.Message):
+    __slots__ = ("job", "tasks", "first", "count", "per_cell", "states")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    PER_CELL_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    tasks: int
+    first: int
+    count: int
+    per_cell: int
+    states: _containers.RepeatedCompositeFieldContainer[TasksInState]
+    def __init__(self, job: _Optional[int] = ..., tasks: _Optional[int] = ..., first: _Optional[int] = ..., count: _Optional[int] = ..., per_cell: _Optional[int] = ..., states: _Optional[_Iterable[_Union[TasksInState, _Mapping]]] = ...) -> None: ...
+
+class TasksInState(_message.Message):
+    __slots__ = ("state", "tasks", "ranges", "cells")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    state: _job_pb2.TaskState
+    tasks: int
+    ranges: _containers.RepeatedScalarFieldContainer[int]
+    cells: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, state: _Optional[_Union[_job_pb2.TaskState, str]] = ..., tasks: _Optional[int] = ..., ranges: _Optional[_Iterable[int]] = ..., cells: _Optional[_Iterable[int]] = ...) -> None: ...

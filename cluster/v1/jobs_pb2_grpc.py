@@ -159,6 +159,11 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.UsageRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.UsageResponse.FromString,
                 _registered_method=True)
+        self.MapTasks = channel.unary_unary(
+                '/cluster.v1.Jobs/MapTasks',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.MapTasksRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.MapTasksResponse.FromString,
+                _registered_method=True)
 
 
 class JobsServicer:
@@ -340,6 +345,13 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MapTasks(self, request, context):
+        """In which states the tasks of a job are, in a few KB however many they are: for pictures.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -467,6 +479,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.Usage,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.UsageRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.UsageResponse.SerializeToString,
+            ),
+            'MapTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.MapTasks,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.MapTasksRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.MapTasksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1144,6 +1161,33 @@ class Jobs:
             '/cluster.v1.Jobs/Usage',
             cluster_dot_v1_dot_jobs__pb2.UsageRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.UsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MapTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/MapTasks',
+            cluster_dot_v1_dot_jobs__pb2.MapTasksRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.MapTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

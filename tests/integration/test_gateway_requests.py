@@ -331,3 +331,35 @@ def test_options_of_a_job_are_changed_by_patch(tmp_path: Path) -> None:
         assert (await gateway.ask("GET", "/v1/jobs/1")).json["job"]["spec"]["retries"] == 2
 
     in_gateway(tmp_path, body)
+
+
+def test_the_map_of_a_million_tasks_is_small_and_right(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        array = {"argv": ["true"], "array": [{"first": "1", "last": "1000000", "step": "1"}], "name": "sweep"}
+        assert (await gateway.ask("POST", "/v1/jobs", array)).status == 201
+        assert (await gateway.ask("POST", "/v1/jobs/1.3-5/cancel", {})).status == 200
+        answer = await gateway.ask("GET", "/v1/jobs/sweep/states")
+        assert len(answer.body) < 1000
+        told = answer.json
+        assert (told["job"], told["tasks"], told["first"], told["count"], told["per_cell"]) == (1, 10**6, 0, 10**6, 0)
+        assert {each["state"]: (each["tasks"], each["ranges"]) for each in told["states"]} == {
+            "TASK_STATE_READY": (10**6 - 3, [0, 2, 3, 10**6 - 5]),
+            "TASK_STATE_CANCELLED": (3, [2, 3]),
+        }
+        summed = (await gateway.ask("GET", "/v1/jobs/1/states?first=4&count=10&most=2")).json
+        assert (summed["first"], summed["count"], summed["per_cell"]) == (4, 10, 0)
+        summed = (await gateway.ask("GET", "/v1/jobs/1/states?count=10&most=2")).json
+        assert summed["per_cell"] == 8
+        assert {each["state"]: each["cells"] for each in summed["states"]} == {
+            "TASK_STATE_READY": [5, 2],
+            "TASK_STATE_CANCELLED": [3, 0],
+        }
+        for target, words in {
+            "1/states?first=1000000": "first is 1000000, and the last of its 1000000 tasks is at 999999",
+            "1/states?most=10001": "most is 10001: at most 10000",
+            "1.3/states": "selects tasks: a map is of a whole job; give 1, first and count",
+        }.items():
+            assert words in problem(await gateway.ask("GET", f"/v1/jobs/{target}"), 400, "invalid")["detail"]
+        problem(await gateway.ask("GET", "/v1/jobs/2/states"), 404, "not-found")
+
+    in_gateway(tmp_path, body)

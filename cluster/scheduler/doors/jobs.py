@@ -21,6 +21,7 @@ from cluster.rpc.specs import changes_from_proto, spec_from_proto
 from cluster.scheduler.doors.translating import (
     jobs_to_proto,
     piece_to_proto,
+    state_map_to_proto,
     task_results_to_proto,
     text_of,
     texts_of,
@@ -93,6 +94,10 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
             pin=jobs_pb2.PinInfo(by=pin.by, at=pin.at) if pin else None,
             output_expired=jobs_pb2.OutputExpiry(at=expired.at, why=expired.why) if expired else None,
         )
+
+    async def MapTasks(self, request: jobs_pb2.MapTasksRequest, context: Context) -> jobs_pb2.MapTasksResponse:
+        which = request.first, request.count, request.most
+        return state_map_to_proto(*await self._jobs.map_tasks(current_caller(), text_of(request.selector), *which))
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
         async with aclosing(self._jobs.watch(current_caller(), texts_of(request.selectors))) as several:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cluster.domain.files.pieces import ContentPiece
+from cluster.domain.job.state_map import StateMap
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView
 from cluster.rpc import selectors
@@ -45,3 +46,14 @@ def task_results_to_proto(shown: ShownResults) -> jobs_pb2.TaskResults:
     state: Any = shown.state.value
     results = results_to_proto(shown.kept)
     return jobs_pb2.TaskResults(results=results, task_number=shown.task_number, state=state, worker=shown.worker)
+
+
+def state_map_to_proto(number: int, all_tasks: int, told: StateMap) -> jobs_pb2.MapTasksResponse:
+    """`all_tasks`: how many the job has."""
+    answer = jobs_pb2.MapTasksResponse(job=number, tasks=all_tasks, first=told.tasks.start, count=told.tasks.size)
+    answer.per_cell = told.per_cell
+    for state, pieces in told.by_state.items():
+        shown = answer.states.add(state=state.value)
+        shown.tasks = sum(pieces if told.per_cell else pieces[1::2])
+        (shown.cells if told.per_cell else shown.ranges).extend(pieces)
+    return answer

@@ -16,6 +16,7 @@ from cluster.domain.job.keys import id_in_force
 from cluster.domain.job.results import ResultsTotal
 from cluster.domain.job.selectors import refuse_ended
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.state_map import StateMap
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.times import resolved
@@ -40,6 +41,7 @@ from cluster.scheduler.operations.contents import ContentOperations
 from cluster.scheduler.operations.ordering import check_priority
 from cluster.scheduler.showing import Changes, changes_of, newest, page
 from cluster.scheduler.spec_checks import check_spec
+from cluster.scheduler.states_shown import states_shown
 from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, with_last_words
 from cluster.scheduler.workflows import submit_together
 
@@ -161,6 +163,15 @@ class JobOperations:
             results = await self._driver.fetch(lambda store: store.results_total(number))
         pin = self._driver.peek(lambda core: core.bonds.pins.get(number))
         return ShownJob(job, tasks, more, children, results, pin, expired)
+
+    async def map_tasks(
+        self, caller: Caller, selector: str, first: int = 0, count: int = 0, most: int = 0
+    ) -> tuple[int, int, StateMap]:
+        """The one job's number, how many tasks it has, and a map of `count` of these from `first` on (states_shown)."""
+        number, tasks, _ = await self._one_job(caller, selector)
+        if tasks is not None:
+            raise InvalidInput(f"{selector!r} selects tasks: a map is of a whole job; give {number}, first and count")
+        return number, *await states_shown(self._driver, number, first, count, most)
 
     async def watch(self, caller: Caller, selectors: Sequence[str]) -> AsyncGenerator[Changes, None]:
         """All that are selected, and then each time those that have changed, until all that was selected has ended."""
