@@ -22,7 +22,11 @@ def test_the_modules_of_the_page_keep_their_own_tests(tmp_path: Path) -> None:
     assert modules
     tests = sorted((REPOSITORY / "page" / "tests").glob("*.test.ts"))
     assert len(tests) >= 3
-    bundle = [modules / "@esbuild" / MACHINES[platform.machine()] / "bin" / "esbuild", *tests, f"--outdir={tmp_path}"]
+    bundle: list[str | Path] = [
+        modules / "@esbuild" / MACHINES[platform.machine()] / "bin" / "esbuild",
+        *tests,
+        f"--outdir={tmp_path}",
+    ]
     options = ["--bundle", "--platform=node", "--format=esm", "--out-extension:.js=.mjs", "--log-level=warning"]
     subprocess.run([*bundle, *options], check=True)
     made = sorted(tmp_path.glob("*.mjs"))

@@ -124,7 +124,7 @@ export class TerminalView {
     let taken = 0;
     while (taken < this.waiting.length && performance.now() < until) this.terminal.feed(this.waiting[taken++]!);
     this.waiting.splice(0, taken);
-    if (!this.waiting.length || performance.now() - this.drawnAt > 5 * this.cost) this.draw();
+    if (!this.waiting.length || performance.now() - this.drawnAt > 4 * this.cost) this.draw();
     if (this.waiting.length) {
       setTimeout(() => this.take(), 0);
       return;
@@ -138,8 +138,11 @@ export class TerminalView {
       this.frame = 0;
       const began = performance.now();
       this.drawNow();
-      this.drawnAt = performance.now();
-      this.cost = this.drawnAt - began;
+      this.drawnAt = Infinity; // until the browser has laid it out, too
+      setTimeout(() => {
+        this.drawnAt = performance.now();
+        this.cost = this.drawnAt - began;
+      }, 0);
     });
   }
 
