@@ -73,6 +73,11 @@ class SchedulerGroup(DaemonCommand, click.Group):
     metavar="AGE,SIZE",
     help="Delete what jobs have written, alone, so long after their ends, or beyond so much.",
 )
+@click.option(
+    "--turn-over",
+    is_flag=True,
+    help="First write a large database of an older version anew, so that it gives room back.",
+)
 @http_doors
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
@@ -102,6 +107,7 @@ def _serve(
     notify_commands: tuple[str, ...],
     keep_jobs: str,
     keep_output: str,
+    turn_over: bool,
     http: str,
     debug_http: str,
     http_plain: str | None,
@@ -129,7 +135,7 @@ def _serve(
     )
     limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output))
     notify = notify_urls, notify_commands
-    chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, *notify, limits, door)
+    chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, *notify, limits, door, turn_over)
     return asyncio.run(serve(chosen, ready))
 
 

@@ -74,6 +74,7 @@ class SchedulerOptions:
     notify_commands: tuple[str, ...] = ()
     limits: Limits = USUAL_LIMITS  # what is kept of ended jobs
     http: HttpOptions | None = None  # the gateway beside it; None: there is none
+    turn_over: bool = False  # as of SqliteStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
             expect_free(addresses.join_listen, "--join-listen")
         authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
         credentials = _credentials(authority, directory)
-        store = SqliteStore(directory / DATABASE, authority.cluster_id)
+        store = SqliteStore(directory / DATABASE, authority.cluster_id, turn_over=options.turn_over)
         try:
             credentials = _valid(authority, credentials)
             look_at_each_object_once()

@@ -37,7 +37,7 @@ from cluster.domain.scheduler.retention import (
 )
 from cluster.store.interface import Item, Store
 from cluster.store.memory import Disk, MemoryStore
-from cluster.store.sqlite import keeping_sql
+from cluster.store.sqlite import keeping_sql, turning_over
 from cluster.store.sqlite.store import SqliteStore
 
 CLUSTER = "0123456789abcdef"
@@ -205,7 +205,11 @@ def test_the_file_becomes_smaller(tmp_path: Path) -> None:
     assert path.stat().st_size == after.used < before.used // 3
 
 
-def test_a_database_of_an_older_version_is_turned_over_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [False, True])
+def test_a_database_of_an_older_version_is_turned_over_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, large: bool
+) -> None:
+    """A large one only if that is wanted."""
     path = tmp_path / "db"
     SqliteStore(path, CLUSTER).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -213,7 +217,12 @@ def test_a_database_of_an_older_version_is_turned_over_once(tmp_path: Path) -> N
         db.execute("PRAGMA auto_vacuum = NONE")
         db.execute("VACUUM")
         assert db.execute("PRAGMA auto_vacuum").fetchone() == (0,)
-    store = SqliteStore(path, CLUSTER)
+    if large:
+        monkeypatch.setattr(turning_over, "MOST_TURNED_OVER", 100)
+        SqliteStore(path, CLUSTER).close()
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+    store = SqliteStore(path, CLUSTER, turn_over=large)
     store.load()
     store.close()
     with closing(sqlite3.connect(path)) as db:

@@ -39,17 +39,20 @@ from cluster.store.sqlite.keeping import SqliteKeeping, pins_in
 from cluster.store.sqlite.keeping_sql import INCREMENTAL, LOAD_TOMBSTONE_IDS, RETURN_PAGE
 from cluster.store.sqlite.migrating import migrate
 from cluster.store.sqlite.result_reads import ResultReads
+from cluster.store.sqlite.turning_over import turn_over as write_anew
 
 _BEYOND = 1 << 62  # any job's number
-MOST_TURNED_OVER = 256 << 20  # bytes of a database
 
 
 class SqliteStore(HistoryReads, ResultReads):
     """See `cluster.store.interface.Store`."""
 
-    def __init__(self, path: Path, cluster_id: str) -> None:
-        """Opens the database, or makes it. StoreFailed when it is of another cluster or version, or no database."""
+    def __init__(self, path: Path, cluster_id: str, *, turn_over: bool = False) -> None:
+        """Opens the database, or makes it. StoreFailed when it is of another cluster or version, or no database.
+
+        `turn_over`: one of an older version is written anew however large it is, or StoreFailed says why not."""
         self._path = path
+        self._turning_over = turn_over
         self._cluster_id = cluster_id
         self._epoch = -1  # of our load(); no epoch is negative, so nothing can be committed before it
         self._version = -1  # of the data at load()
@@ -258,7 +261,7 @@ class SqliteStore(HistoryReads, ResultReads):
         self._writer = connect(self._path)
         try:
             self._prepare()
-            self._turn_over()
+            write_anew(self._writer, self._path, wanted=self._turning_over)
             self._reader = connect(self._path)
             self._reader.execute("PRAGMA query_only = ON")
             self._is_alone = False
@@ -283,15 +286,6 @@ class SqliteStore(HistoryReads, ResultReads):
         except BaseException:
             self._writer.close()
             raise
-
-    def _turn_over(self) -> None:
-        """A database of an older version gives nothing back before it was written anew, once: a second or two. A large
-        one stays as it is, and so does one that there is no room for twice."""
-        (gives_back,) = self._writer.execute("PRAGMA auto_vacuum").fetchone()
-        if gives_back != INCREMENTAL and self._path.stat().st_size <= MOST_TURNED_OVER:
-            with suppress(sqlite3.Error):
-                self._writer.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
-                self._writer.execute("VACUUM")
 
     def _close(self) -> None:
         self._is_open = False
