@@ -8,7 +8,7 @@ from cluster.domain.base.quantities import format_size
 
 
 def room_facts(room: RoomStatus) -> list[tuple[str, str]]:
-    free = f"{format_size(room.free)} of {format_size(room.size)} free"
+    free = f"{format_size(room.free)} of {format_size(room.size)} free, reserve {format_size(room.reserve)}"
     facts = [("disk", f"{_said(room.spaces)}; {free}"), ("kept", f"jobs {room.keep_jobs}, output {room.keep_output}")]
     for worker in room.workers:
         if worker.size:
@@ -30,8 +30,9 @@ def room_json(room: RoomStatus) -> dict[str, Any]:
     workers = {
         w.name: {"spaces": _json(w.spaces), "free": w.free, "size": w.size, "reserve": w.reserve} for w in room.workers
     }
+    disk = {"free": room.free, "size": room.size, "reserve": room.reserve}
     limits = {"keep_jobs": room.keep_jobs, "keep_output": room.keep_output}
-    return {"spaces": _json(room.spaces), "free": room.free, "size": room.size, **limits, "workers": workers}
+    return {"spaces": _json(room.spaces), **disk, **limits, "workers": workers}
 
 
 def _json(spaces: Sequence[SpaceUsed]) -> dict[str, int]:

@@ -38,7 +38,7 @@ class KeepingCalls(ABC):
             answer = await self._beside("Room").ShowRoom(room_pb2.ShowRoomRequest())
         workers = tuple(WorkerRoom(w.id, w.name, _spaces(w.spaces), w.free, w.size, w.reserve) for w in answer.workers)
         limits = answer.keep_jobs, answer.keep_output
-        return RoomStatus(_spaces(answer.spaces), answer.free, answer.size, *limits, workers)
+        return RoomStatus(_spaces(answer.spaces), answer.free, answer.size, *limits, workers, answer.reserve)
 
     async def prune(self, keep_jobs: str, keep_output: str, *, dry_run: bool) -> Pruned:
         from cluster.v1 import room_pb2

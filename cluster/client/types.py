@@ -164,6 +164,7 @@ class RoomStatus(NamedTuple):
     keep_jobs: str  # how long and how much of ended jobs is kept, such as 365d
     keep_output: str
     workers: tuple[WorkerRoom, ...]
+    reserve: int = 0  # of the free bytes, those that no upload may take
 
 
 class Pruned(NamedTuple):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from cluster.domain.scheduler.retention import Limits
+from cluster.domain.worker.room import Space
 from cluster.store.contents.interface import Contents
 from cluster.store.interface import Store
 
@@ -29,11 +30,22 @@ class RoomHolder(Protocol):
         """Asked in the store's reading thread: it may ask the store, and read few files."""
 
 
+class WorkerRoomTaken(NamedTuple):
+    """What a worker's things take, as it has said last."""
+
+    spaces: tuple[SpaceTaken, ...]
+    free: int  # bytes of the file system that its jobs write to
+    size: int
+    reserve: int  # of the free bytes, those that it keeps
+
+
 class RoomTaken(NamedTuple):
     spaces: list[SpaceTaken]  # the largest first
     free: int  # bytes of the file system
     size: int
+    reserve: int  # of the free bytes, those that no upload may take
     limits: Limits
+    workers: list[tuple[str, str, WorkerRoomTaken]]  # id, name; by name
 
 
 class DatabaseRoom:
@@ -55,7 +67,7 @@ class ContentsRoom:
         return [SpaceTaken("uploads", space.bytes + space.coming)]
 
 
-def room_of_disk(directory: Path) -> tuple[int, int]:
-    """Free bytes of the file system of that directory, for who is not root, and all of its bytes."""
+def room_of_disk(directory: Path) -> Space:
+    """The file system of that directory, for who is not root."""
     found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return Space(str(directory), found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)

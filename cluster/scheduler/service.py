@@ -136,7 +136,8 @@ class SchedulerService:
         self._clearing = Clearing(self.driver, files.room)
         self._expiring = Expiring(self.driver, self._clearing, files.room, limits)
         holders = (DatabaseRoom(), files.room, ContentsRoom(self.contents))
-        return KeepingOperations(self.driver, self._expiring, self._clearing, holders, self._directory)
+        clearing, rooms = self._clearing, self._sessions.rooms
+        return KeepingOperations(self.driver, self._expiring, clearing, holders, self._directory, rooms)
 
     async def start(self, addresses: Addresses) -> None:
         """Binds both ports, then serves. Conflict when one is taken."""

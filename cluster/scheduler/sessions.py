@@ -17,7 +17,8 @@ from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.message_checks import check_hello, check_text
-from cluster.v1 import scheduler_pb2
+from cluster.scheduler.room import SpaceTaken, WorkerRoomTaken
+from cluster.v1 import room_pb2, scheduler_pb2
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ MOST_WAITING = 10_000
 MOST_ENTRIES = 4 * MOST_HELD  # in one message; a hello lists what is held, a report tells of less than half of that
 QUICK = 32 * 1024  # bytes of a message that is converted at once, within a few milliseconds
 MOST_UNSAVED = 16  # messages of one worker that are taken in although those before are not on disk
+MOST_SPACES = 100  # that a worker may tell of
 LAST_WORDS = 2.0  # seconds that a worker gets to read why its session ends
 
 
@@ -47,6 +49,7 @@ class Line:
         self.worker_id = worker_id
         self.transfers: set[Listener] = set()  # asked for in this session
         self.closed = False
+        self.room: WorkerRoomTaken | None = None  # as the worker has said last
         self._cut = cut
         self._messages: list[Downward] = []
         self._open: list[scheduler_pb2.OpenOutput] = []
@@ -125,6 +128,10 @@ class SessionLines:
 
     def line_of(self, worker_id: str) -> Line | None:
         return self._lines.get(worker_id)
+
+    def rooms(self) -> dict[str, WorkerRoomTaken]:
+        """What the things of each take, as far as it has said so, by its id."""
+        return {worker_id: line.room for worker_id, line in self._lines.items() if line.room}
 
     def tell_expelled(self) -> None:
         """Call this after somebody was expelled."""
@@ -212,9 +219,21 @@ class SessionLines:
         if request.heartbeat:
             check_text("what fills its disk", request.no_room)
             fetching = tuple(Fetching(each.job, each.done, each.total) for each in request.fetching)
+            if request.HasField("room"):
+                line.room = _room(request.room)
             events.append(HeartbeatReceived(number, request.heartbeat, request.no_room, fetching))
         on_disk = await self._driver.tell(*events) if events else None
         return {on_disk} if on_disk and not on_disk.done() else set()
+
+
+def _room(message: room_pb2.WorkerRoom) -> WorkerRoomTaken:
+    """InvalidInput if no worker that is well says so."""
+    if len(message.spaces) > MOST_SPACES:
+        raise InvalidInput(f"{len(message.spaces)} things that take room on a worker: the limit is {MOST_SPACES}")
+    for space in message.spaces:
+        check_text("what takes room", space.name, 100)
+    spaces = tuple(SpaceTaken(space.name, space.bytes, space.free) for space in message.spaces)
+    return WorkerRoomTaken(spaces, message.free, message.size, message.reserve)
 
 
 def _hello(message: scheduler_pb2.Hello) -> Hello:

@@ -11,20 +11,22 @@ class ShowRoomRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ShowRoomResponse(_message.Message):
-    __slots__ = ("spaces", "free", "size", "keep_jobs", "keep_output", "workers")
+    __slots__ = ("spaces", "free", "size", "keep_jobs", "keep_output", "workers", "reserve")
     SPACES_FIELD_NUMBER: _ClassVar[int]
     FREE_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
     KEEP_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_FIELD_NUMBER: _ClassVar[int]
     spaces: _containers.RepeatedCompositeFieldContainer[Space]
     free: int
     size: int
     keep_jobs: str
     keep_output: str
     workers: _containers.RepeatedCompositeFieldContainer[WorkerRoom]
-    def __init__(self, spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[WorkerRoom, _Mapping]]] = ...) -> None: ...
+    reserve: int
+    def __init__(self, spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[WorkerRoom, _Mapping]]] = ..., reserve: _Optional[int] = ...) -> None: ...
 
 class Space(_message.Message):
     __slots__ = ("name", "bytes", "free")

@@ -1,4 +1,5 @@
 from cluster.v1 import job_pb2 as _job_pb2
+from cluster.v1 import room_pb2 as _room_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -112,18 +113,20 @@ class Attempts(_message.Message):
     def __init__(self, job: _Optional[int] = ..., attempt: _Optional[int] = ..., indexes: _Optional[_Iterable[_Union[_job_pb2.IndexRange, _Mapping]]] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
-    __slots__ = ("hello", "report", "heartbeat", "no_room", "fetching")
+    __slots__ = ("hello", "report", "heartbeat", "no_room", "fetching", "room")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     NO_ROOM_FIELD_NUMBER: _ClassVar[int]
     FETCHING_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     report: Report
     heartbeat: int
     no_room: str
     fetching: _containers.RepeatedCompositeFieldContainer[Fetching]
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ..., fetching: _Optional[_Iterable[_Union[Fetching, _Mapping]]] = ...) -> None: ...
+    room: _room_pb2.WorkerRoom
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ..., fetching: _Optional[_Iterable[_Union[Fetching, _Mapping]]] = ..., room: _Optional[_Union[_room_pb2.WorkerRoom, _Mapping]] = ...) -> None: ...
 
 class Fetching(_message.Message):
     __slots__ = ("job", "done", "total")

@@ -55,6 +55,7 @@ from cluster.worker.room_watch import RoomWatch
 from cluster.worker.runners.interface import Connect, Runner
 from cluster.worker.scheduler_link import SchedulerLink
 from cluster.worker.session import Session
+from cluster.worker.taken_room import TakenRoom
 from cluster.worker.templates import Templates
 
 logger = logging.getLogger(__name__)
@@ -124,8 +125,9 @@ class Agent:
             self.put,
             self.outputs.remove_left,
         )
+        taken = TakenRoom(self.outputs, self.readers.lanes, self.core.room.reserve, self._contents.total)
         self._reporter = Reporter(
-            self.outputs, self.readers.lanes, lambda: self._scheduler.session, self._contents.progress
+            self.outputs, self.readers.lanes, lambda: self._scheduler.session, self._contents.progress, taken.said
         )
         self._reports = LauncherReports(self.outputs, self.readers.lanes)
         self._room = RoomWatch(self.disks, self.readers.lanes, self.core.room, self.put)

@@ -12,7 +12,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import SmallOutput
 from cluster.domain.worker.messages import SendHeartbeat, SendReport
 from cluster.rpc.convert import report_to_proto
-from cluster.v1 import scheduler_pb2
+from cluster.v1 import room_pb2, scheduler_pb2
 from cluster.worker.agent_pipeline import ReportQueue
 from cluster.worker.output.files import Outputs
 from cluster.worker.output.lanes import Lanes
@@ -32,8 +32,10 @@ class Reporter:
         lanes: Lanes,
         session: Callable[[], Session | None],
         fetching: Callable[[], Sequence[scheduler_pb2.Fetching]],
+        room: Callable[[], room_pb2.WorkerRoom | None],
     ) -> None:
-        """`session` answers the present one, `fetching` what is being fetched."""
+        """`session` answers the present one, `fetching` what is being fetched, `room` what things take."""
+        self._room = room
         self._fetching = fetching
         self._outputs = outputs
         self._lanes = lanes
@@ -65,6 +67,8 @@ class Reporter:
         else:
             said = scheduler_pb2.SessionRequest(heartbeat=item.sequence, no_room=item.no_room)
             said.fetching.extend(self._fetching())
+            if room := self._room():
+                said.room.CopyFrom(room)
             session.send(said)
 
     async def _work(self) -> None:

@@ -92,7 +92,8 @@ async def house(directory: Path) -> AsyncIterator[House]:
     await admission.begin(driver)
     try:
         clearing = Clearing(driver, files.room)
-        keeping = KeepingOperations(driver, Expiring(driver, clearing, files.room, Limits()), clearing, (), directory)
+        expiring = Expiring(driver, clearing, files.room, Limits())
+        keeping = KeepingOperations(driver, expiring, clearing, (), directory, dict)
         kept = (sources, files, NOWHERE, StoredContents(directory), keeping)
         yield House(driver, admission, operations(driver, admission, expelling, new_token, *kept), join)
     finally:

@@ -16,7 +16,7 @@ import pytest
 
 from cluster.domain.base.errors import Exhausted
 from cluster.rpc.errors import calling
-from cluster.v1 import job_pb2, jobs_pb2, worker_pb2
+from cluster.v1 import job_pb2, jobs_pb2, room_pb2, room_pb2_grpc, worker_pb2
 from tests.integration.fifos import fifo, let_go
 from tests.integration.launchers import Watched
 from tests.integration.workers import Site, at_site
@@ -37,6 +37,16 @@ async def state_is(site: Site, state: int) -> jobs_pb2.WorkerInfo:
         await asyncio.sleep(0.05)
 
 
+async def room_is_told(site: Site) -> room_pb2.WorkerRoom:
+    while True:
+        told = await room_pb2_grpc.RoomStub(site.user.channel).ShowRoom(room_pb2.ShowRoomRequest())
+        assert 0 < told.reserve <= told.size
+        if told.workers:
+            room: room_pb2.WorkerRoom = told.workers[0]
+            return room
+        await asyncio.sleep(0.05)
+
+
 def test_a_worker_takes_nothing_while_its_disk_is_full_and_says_why(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         with small_disk(site.root / "worker", 32) as disk:
@@ -48,6 +58,11 @@ def test_a_worker_takes_nothing_while_its_disk_is_full_and_says_why(tmp_path: Pa
             told = re.escape(str(disk.path)) + r" has [0-9.]+ (B|KiB|MiB) free, and 1\.6 MiB are kept free"
             assert re.fullmatch(told, full.no_room)
             assert full.running == 1
+            room = await room_is_told(site)
+            assert (room.id, room.name) == (full.id, full.name)
+            assert [space.name for space in room.spaces] == ["outputs", "cache"]
+            assert 0 < room.reserve == room.size // 20
+            assert room.free < room.size == 32 * MIB
             job = await site.user.submit("true")
             (job,) = await site.user.jobs(str(job.number))
             (because,) = job.pending_because

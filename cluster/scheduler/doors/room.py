@@ -20,6 +20,18 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
             size=room.size,
             keep_jobs=str(room.limits.jobs),
             keep_output=str(room.limits.output),
+            reserve=room.reserve,
+            workers=[
+                room_pb2.WorkerRoom(
+                    id=worker_id,
+                    name=name,
+                    spaces=_spaces(said.spaces),
+                    free=said.free,
+                    size=said.size,
+                    reserve=said.reserve,
+                )
+                for worker_id, name, said in room.workers
+            ],
         )
 
     async def Prune(self, request: room_pb2.PruneRequest, context: Context) -> room_pb2.PruneResponse:

@@ -1,7 +1,7 @@
 """Deleting and pinning jobs, and the room that everything takes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +10,13 @@ from cluster.domain.base.errors import Conflict
 from cluster.domain.scheduler.events import JobsPinned
 from cluster.domain.scheduler.retention import EndedJob, Limits, Pin, parse_keep
 from cluster.domain.trust.identity import Caller
+from cluster.domain.worker.room import reserve_of
 from cluster.scheduler.access import select_whole
 from cluster.scheduler.clearing import Clearing
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expiring import Expired, Expiring
 from cluster.scheduler.message_checks import check_text
-from cluster.scheduler.room import RoomHolder, RoomTaken, room_of_disk
+from cluster.scheduler.room import RoomHolder, RoomTaken, WorkerRoomTaken, room_of_disk
 
 AT_ONCE = 500  # jobs that are looked at before anybody else is served
 MOST_TOLD = 100_000  # numbers in one answer
@@ -30,9 +31,16 @@ class DeletedJobs(NamedTuple):
 
 class KeepingOperations:
     def __init__(
-        self, driver: Driver, expiring: Expiring, clearing: Clearing, holders: Sequence[RoomHolder], directory: Path
+        self,
+        driver: Driver,
+        expiring: Expiring,
+        clearing: Clearing,
+        holders: Sequence[RoomHolder],
+        directory: Path,
+        worker_rooms: Callable[[], Mapping[str, WorkerRoomTaken]],
     ) -> None:
-        """`holders` take room below that directory."""
+        """`holders` take room below that directory; `worker_rooms`: what connected workers have said, by id."""
+        self._worker_rooms = worker_rooms
         self._driver, self._holders, self._directory = driver, holders, directory
         self._expiring, self._clearing = expiring, clearing
 
@@ -102,5 +110,9 @@ class KeepingOperations:
         spaces = await self._driver.fetch(
             lambda store: [space for each in self._holders for space in each.spaces(store)]
         )
-        free, size = await asyncio.to_thread(room_of_disk, self._directory)
-        return RoomTaken(sorted(spaces, key=lambda space: -space.size), free, size, self._expiring.limits)
+        disk = await asyncio.to_thread(room_of_disk, self._directory)
+        rooms = self._worker_rooms()
+        names = self._driver.peek(lambda core: {each: core.workers[each].record.name for each in rooms})
+        workers = sorted(((each, names[each], room) for each, room in rooms.items()), key=lambda worker: worker[1])
+        spaces.sort(key=lambda space: -space.size)
+        return RoomTaken(spaces, disk.free, disk.size, reserve_of(disk, None), self._expiring.limits, workers)

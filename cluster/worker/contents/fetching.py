@@ -108,6 +108,10 @@ class ContentFetches:
         going = (f for f in self._fetches.values() if f.task is not None and not f.task.done())
         return [scheduler_pb2.Fetching(job=f.wanted.job, done=f.done, total=f.total) for f in going]
 
+    def total(self) -> int:
+        """Bytes that all contents here count for, as far as it is known."""
+        return self._cached.total if self._cached is not None else 0
+
     def look(self, short: bool) -> None:
         """After turns: when this worker comes to have no room, what is not in use goes."""
         if short and not self._was_short:

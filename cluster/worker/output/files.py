@@ -56,7 +56,7 @@ class Outputs:
 
     def __init__(self, jobs: Path, work: Path) -> None:
         self._jobs = self.top = str(jobs)
-        self._work = str(work)
+        self._work = self.work = str(work)
         self._opening: dict[object, set[AttemptKey]] = {}  # by whoever opens files: which have begun to go meanwhile
         self._going: set[AttemptKey] = set()  # the files of these are to be removed, or some of them are already
         self._chores = Lanes(threads=2)
