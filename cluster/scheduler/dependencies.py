@@ -13,6 +13,7 @@ from cluster.domain.job.dependencies import (
     course_of,
     dependencies_of,
     with_references,
+    with_references_as,
 )
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import TaskEnd
@@ -45,6 +46,21 @@ async def with_numbers(driver: Driver, caller: Caller, spec: JobSpec) -> JobSpec
         for record in await driver.fetch(lambda store: store.records(each)):  # what was deleted meanwhile is told later
             check_each("this one", f"job {record.number}", record.spec, spec)
     return with_references(spec, lambda text: str(numbers[text.strip()]))
+
+
+async def as_before(driver: Driver, job_id: str, spec: JobSpec, gone: NotFound) -> JobSpec:
+    """What is handed in once more under that id, after a job that it waits for was deleted: with the numbers of then.
+    Raises `gone` where there is no such job, or it waits for others."""
+    job = driver.peek(lambda core: core.job_of_id(job_id))
+    if job is not None:
+        before: JobSpec | None = job.as_submitted.spec
+    else:
+        records = await driver.fetch(lambda store: store.records([n] if (n := store.number_of_id(job_id)) else []))
+        before = records[0].spec if records else None
+    same = with_references_as(spec, before) if before is not None else None
+    if same is None:
+        raise gone
+    return same
 
 
 async def number_of(driver: Driver, caller: Caller, text: str) -> int:

@@ -94,6 +94,16 @@ def test_a_job_that_was_deleted_is_there_for_nobody_and_its_id_makes_no_other(tm
         assert await run_one(ada, worker) == 3
         with pytest.raises(NotFound, match="job 2 was deleted"):
             await ada.submit("true", after=("2",))
+        kept: dict[str, Any] = {"job_id": f"{ID[:-1]}2", "after": ("3",)}
+        await ada.submit("true", **kept)
+        await worker.finish(await worker.hear(Assign))
+        await delete(ada, "3")
+        assert (await ada.submit("true", **kept)).number == 4  # as nobody knows whether the first answer came
+        with pytest.raises(NotFound, match="job 3 was deleted"):
+            await ada.submit("true", **{**kept, "after": ("3", "4")})
+        bob = cluster.user()
+        with pytest.raises(Conflict, match="is taken"):
+            await bob.submit("true", **kept)
 
     in_cluster(tmp_path / "s", body)
 

@@ -106,7 +106,7 @@ class Desk:
         self.arrived = asyncio.Event()
         self.session = Mock()
         self.session.send = self._send
-        self.reporter = Reporter(self.outputs, Lanes(), lambda: self.session, list)
+        self.reporter = Reporter(self.outputs, Lanes(), lambda: self.session, list, lambda: None)
 
     def _send(self, message: scheduler_pb2.SessionRequest) -> None:
         self.sent.append(message)

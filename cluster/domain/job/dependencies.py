@@ -94,6 +94,21 @@ def with_references(spec: JobSpec, mean: Callable[[str], str]) -> JobSpec:
     return with_fields(spec, {**fields, "_given": spec.given})  # the same options
 
 
+def with_references_as(spec: JobSpec, before: JobSpec) -> JobSpec | None:
+    """The spec with the jobs that it waits for named as `before`, with numbers, names them; None where these cannot be
+    the same jobs. Names that mean nothing any more may mean any of them."""
+    fields = {}
+    for _, field in _FIELDS:
+        given, had = {text.strip() for text in getattr(spec, field)}, getattr(before, field)
+        numbers = {text for text in given if text.isdecimal()}
+        if not numbers <= set(had) or len(had) > len(given) or (given == numbers and len(had) < len(given)):
+            return None
+        if bool(had) != bool(given):
+            return None
+        fields[field] = had
+    return with_fields(spec, {**fields, "_given": spec.given})
+
+
 def with_fields(spec: JobSpec, fields: Mapping[str, Any]) -> JobSpec:
     """The spec with other values in these fields, which say nothing about how many tasks it has: a fifth of what
     `replace` takes, which checks and derives everything anew."""

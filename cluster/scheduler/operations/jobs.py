@@ -32,7 +32,7 @@ from cluster.domain.trust.identity import Caller, is_uuid
 from cluster.scheduler.access import last_attempts, select, select_some, the_one
 from cluster.scheduler.attempts_shown import with_attempts
 from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
-from cluster.scheduler.dependencies import courses_of_ended, with_numbers
+from cluster.scheduler.dependencies import as_before, courses_of_ended, with_numbers
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
@@ -107,11 +107,15 @@ class JobOperations:
 
     async def _accepted(self, caller: Caller, new: NewJob, rerun_of: int) -> int:
         """Its number."""
-        spec = await with_numbers(self._driver, caller, resolved(new.spec, self._driver.clock().wall, UTC))
+        spec = given = resolved(new.spec, self._driver.clock().wall, UTC)
         while True:
+            try:
+                spec = await with_numbers(self._driver, caller, given)
+                ended = await courses_of_ended(self._driver, [each.job for each in dependencies_of(spec)])
+            except NotFound as gone:
+                spec, ended = await as_before(self._driver, new.id, given, gone), {}
             event = partial(JobSubmitted, id=new.id, owner=caller.user_id, spec=spec, vouched=caller.vouched)
             event = partial(event, rerun_of=rerun_of)
-            ended = await courses_of_ended(self._driver, [each.job for each in dependencies_of(spec)])
             try:
                 return int(await self._driver.ask(partial(event, ended=ended)))
             except HasEnded:
