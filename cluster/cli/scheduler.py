@@ -14,6 +14,7 @@ from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
 from cluster.cli.processes import program
 from cluster.cli.scheduler_backup import backup, check, restore
+from cluster.cli.scheduler_migrate import migrate
 from cluster.client.config import state_root
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.scheduler.retention import KEEP_JOBS, KEEP_OUTPUT, Limits, parse_keep
@@ -78,6 +79,12 @@ class SchedulerGroup(DaemonCommand, click.Group):
     is_flag=True,
     help="First write a large database of an older version anew, so that it gives room back.",
 )
+    "--store",
+    default="",
+    metavar="URL",
+    help="Keep jobs in Redis: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// or unix:// (default: in the directory).",
+)
+@click.option("--store-may-lose", is_flag=True, help="Also in a Redis that may lose what it has acknowledged.")
 @http_doors
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
@@ -108,6 +115,8 @@ def _serve(
     keep_jobs: str,
     keep_output: str,
     turn_over: bool,
+    store: str,
+    store_may_lose: bool,
     http: str,
     debug_http: str,
     http_plain: str | None,
@@ -135,11 +144,12 @@ def _serve(
     )
     limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output))
     notify = notify_urls, notify_commands
-    chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, *notify, limits, door, turn_over)
+    kept = turn_over, store, store_may_lose
+    chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, *notify, limits, door, *kept)
     return asyncio.run(serve(chosen, ready))
 
 
-for command in (backup, restore, check):
+for command in (backup, restore, check, migrate):
     scheduler.add_command(command)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable, unusable
+from cluster.scheduler.store_choice import remembered_place
 from cluster.store.interface import StoreFailed
 from cluster.store.lasting import sync_directory
 from cluster.store.sqlite.restoring import copy_database, damage, job_numbers, restore_database
@@ -55,6 +56,10 @@ class Restored(NamedTuple):
 def back_up(directory: Path, target: Path) -> BackupMade:
     """Writes the backup of the scheduler in that directory. NotFound where there is none, Conflict where the file is
     there already, Unusable where it cannot be written: then nothing of it stays."""
+    if place := remembered_place(directory):
+        raise Conflict(
+            f"the jobs of this scheduler are in {place}: back that up, with this directory, by its own means"
+        )
     if not (directory / DATABASES[0]).exists():
         raise NotFound(f"there is no scheduler in {directory}: name its directory with --directory")
     if target.exists():

@@ -1,7 +1,7 @@
 """The scheduler as a process: opens its directory, serves, renews its own certificate, stops in order.
 
 ca.pem scheduler.pem admin.pem    the cluster's keys (cluster.pki.authority)
-cluster.db                        the store
+cluster.db                        the store, unless it is in Redis (cluster.scheduler.store_choice)
 outputs/                          output of attempts
 scheduler.lock                    held by the one scheduler that uses this directory
 notify-secret                     signs notices, where any URL is allowed
@@ -45,7 +45,7 @@ from cluster.scheduler.garbage_collection import look_at_each_object_once
 from cluster.scheduler.gateway_certificate import certify
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.service import Addresses, SchedulerService, recovered
-from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
+from cluster.scheduler.store_choice import LOCK, cluster_in, expect_choice, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ ADVERTISED = "advertised"
 WORKED_OUT = "auto"  # in the place of a host
 LEAST_LEASE, MOST_LEASE = 1.0, 86_400.0  # seconds: heartbeats come a few times in each
 DEFAULT_LISTEN = "0.0.0.0:50000"
-DATABASE, LOCK, STATUS, TOKEN = "cluster.db", "scheduler.lock", "scheduler.json", "join-token"
+STATUS, TOKEN = "scheduler.json", "join-token"
 GATEWAY = "gateway"
 
 # The line that is printed on the first start. It may stay on a screen or in a log: enough for the first few machines.
@@ -75,6 +75,8 @@ class SchedulerOptions:
     limits: Limits = USUAL_LIMITS  # what is kept of ended jobs
     http: HttpOptions | None = None  # the gateway beside it; None: there is none
     turn_over: bool = False  # as of SqliteStore
+    store: str = ""  # URL of Redis; empty: the database in the directory
+    store_may_lose: bool = False  # Redis may be one that loses what it has acknowledged
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +102,15 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
     directory = private_directory(options.directory)
     with the_only_one("scheduler", directory / LOCK):
         addresses = replace(addresses, advertise=_advertised(options.advertise, directory / ADVERTISED))
+        expect_choice(directory, options.store)
         if not (directory / CA_FILE).exists():  # before there is a cluster: who cannot serve it must not leave one
             expect_free(addresses.listen)
             expect_free(addresses.join_listen, "--join-listen")
-        authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
+        known = cluster_in(directory, options.store, may_lose=options.store_may_lose)
+        authority = open_authority(directory, time.time(), known)
         credentials = _credentials(authority, directory)
-        store = SqliteStore(directory / DATABASE, authority.cluster_id, turn_over=options.turn_over)
+        how = {"may_lose": options.store_may_lose, "turn_over": options.turn_over}
+        store = open_store(directory, options.store, authority.cluster_id, **how)
         try:
             credentials = _valid(authority, credentials)
             look_at_each_object_once()

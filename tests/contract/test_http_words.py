@@ -16,6 +16,8 @@ from tools.environments import REPOSITORY
 NO_ROUTE = {
     "cluster up",
     "cluster worker",
+    "cluster scheduler migrate",
+    "cluster scheduler migrate --to URL",
     "cluster scheduler --notify-url URL",
     "cluster scheduler --notify-command NAME=COMMAND",
     "cluster job state set",

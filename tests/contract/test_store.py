@@ -45,6 +45,7 @@ from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, Store, StoreFailed
 from cluster.store.memory import Disk, MemoryStore
+from cluster.store.redis.store import RedisStore
 from cluster.store.sqlite.store import SqliteStore
 
 CLUSTER = "0123456789abcdef"
@@ -62,13 +63,18 @@ SPEC = JobSpec(
 Opener = Callable[[], Store]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "redis"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Opens the same data again and again, as restarts do."""
     disk, opened = Disk(), list[Store]()
+    url = request.getfixturevalue("empty_redis") if request.param == "redis" else ""
 
     def opener() -> Store:
-        store: Store = SqliteStore(tmp_path / "db", CLUSTER) if request.param == "sqlite" else MemoryStore(disk)
+        store: Store = MemoryStore(disk)
+        if request.param == "sqlite":
+            store = SqliteStore(tmp_path / "db", CLUSTER)
+        if request.param == "redis":
+            store = RedisStore(url, CLUSTER, tmp_path / f"copy-{len(opened)}")
         opened.append(store)
         return store
 
@@ -610,6 +616,7 @@ def test_only_the_newest_events_are_kept(open_store: Opener, monkeypatch: pytest
 
 
 def test_what_was_told_of_a_worker_is_kept(open_store: Opener) -> None:
+    # S2.6
     store = open_store()
     store.load()
     told = WorkerRecord("w1", "box", 2000, "h:1", "0.1", 5.0, "inc", is_silent=True, is_drained=True)

@@ -37,6 +37,7 @@ from cluster.domain.scheduler.retention import (
 )
 from cluster.store.interface import Item, Store
 from cluster.store.memory import Disk, MemoryStore
+from cluster.store.redis.store import RedisStore
 from cluster.store.sqlite import keeping_sql, turning_over
 from cluster.store.sqlite.store import SqliteStore
 
@@ -46,13 +47,18 @@ V7 = "0195f0b0-0000-7000-8000-00000000000"
 Opener = Callable[[], Store]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "redis"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Opens the same data again and again, as restarts do."""
     disk, opened = Disk(), list[Store]()
+    url = request.getfixturevalue("empty_redis") if request.param == "redis" else ""
 
     def opener() -> Store:
-        store: Store = SqliteStore(tmp_path / "db", CLUSTER) if request.param == "sqlite" else MemoryStore(disk)
+        store: Store = MemoryStore(disk)
+        if request.param == "sqlite":
+            store = SqliteStore(tmp_path / "db", CLUSTER)
+        if request.param == "redis":
+            store = RedisStore(url, CLUSTER, tmp_path / f"copy-{len(opened)}")
         store.load()
         opened.append(store)
         return store

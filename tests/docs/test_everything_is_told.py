@@ -29,6 +29,7 @@ SUBJECTS = (
     "reliability",
     "retention",
     "backup",
+    "redis",
 )
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 

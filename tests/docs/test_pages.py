@@ -20,6 +20,7 @@ NEEDED = {
     "README": {"xz": "xz-utils"},
     "execute": {"bwrap": "bubblewrap"},
     "grpc": {"node": "nodejs", "npm": "npm"},
+    "redis": {"redis-server": "redis-server", "redis-cli": "redis-tools"},
     "operations": {"systemd-analyze": "systemd"},
 }
 needs_machines = pytest.mark.skipif(missing() is not None, reason=missing() or "")

@@ -47,6 +47,8 @@ _BEYOND = 1 << 62  # any job's number
 class SqliteStore(HistoryReads, ResultReads):
     """See `cluster.store.interface.Store`."""
 
+    _synchronous = "FULL"
+
     def __init__(self, path: Path, cluster_id: str, *, turn_over: bool = False) -> None:
         """Opens the database, or makes it. StoreFailed when it is of another cluster or version, or no database.
 
@@ -71,18 +73,7 @@ class SqliteStore(HistoryReads, ResultReads):
             with self._alone(), self._doing("read"), transaction(self._writer):
                 self._epoch = int(self._meta("epoch") or 0) + 1
                 (self._version,) = self._writer.execute("PRAGMA data_version").fetchone()
-                loaded = Recovered(
-                    self._epoch,
-                    int(self._meta("next_job_number") or 1),
-                    self._load_jobs(),
-                    [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
-                    self._load_ids(),
-                    queue_pause=unpack_pause(str(self._meta("queue_pause") or "")),
-                    value_sizes=self._load_value_sizes(),
-                    next_event=self._writer.execute(event_rows.EDGES).fetchone()[1] + 1,
-                    shares=[ShareRecord(*row) for row in self._writer.execute(sql.LOAD_SHARES)],
-                    pins=pins_in(self._writer),
-                )
+                loaded = self._recovered()
                 self._claim()
         except StoreTroubled:
             if loaded is None:
@@ -90,6 +81,21 @@ class SqliteStore(HistoryReads, ResultReads):
             return loaded
         self.claimed = True
         return loaded
+
+    def _recovered(self) -> Recovered:
+        """Inside the caller's transaction."""
+        return Recovered(
+            self._epoch,
+            int(self._meta("next_job_number") or 1),
+            self._load_jobs(),
+            [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
+            self._load_ids(),
+            queue_pause=unpack_pause(str(self._meta("queue_pause") or "")),
+            value_sizes=self._load_value_sizes(),
+            next_event=self._writer.execute(event_rows.EDGES).fetchone()[1] + 1,
+            shares=[ShareRecord(*row) for row in self._writer.execute(sql.LOAD_SHARES)],
+            pins=pins_in(self._writer),
+        )
 
     def _load_jobs(self) -> list[tuple[JobRecord, JobProgress]]:
         """Inside the caller's transaction."""
@@ -129,9 +135,13 @@ class SqliteStore(HistoryReads, ResultReads):
                             self._writer.execute(statement)
                     else:
                         self._writer.executemany(statement, batch)  # a job's end after its row, which may be as new
+                self._hand_on()
             self.claimed = True
             if self._is_alone:
                 self._open_again()
+
+    def _hand_on(self) -> None:
+        """For who keeps the rows elsewhere too: what the transaction has changed becomes durable there, or raises."""
 
     def numbers(
         self,
@@ -279,7 +289,7 @@ class SqliteStore(HistoryReads, ResultReads):
             if _is_empty(self._path):  # on any other this would write
                 self._writer.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
             self._writer.execute("PRAGMA journal_mode = WAL")
-            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute(f"PRAGMA synchronous = {self._synchronous}")
             with transaction(self._writer):
                 migrate(self._writer, self._path)
                 self._belong_to(self._cluster_id)

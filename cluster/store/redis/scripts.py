@@ -1,0 +1,73 @@
+"""What runs inside Redis, each all or nothing, with nothing between.
+
+The fence is a hash: of which cluster the rows are, in which form, the epoch of the scheduler that may write, and the
+number of the last commit. The numbers of commits rise with each try: what arrives late, from a connection that was
+given up, has too low a number and changes nothing.
+"""
+
+FORMAT = 1
+FENCE = "{cluster}:fence"
+ROWS, NEW = "{cluster}:rows:", "{cluster}:new:"  # and a table: a hash of its rows by their keys
+
+# KEYS: the fence. ARGV: the epoch that is there, the cluster, the schema. The next epoch is the caller's, unless
+# somebody else has begun one. Also where Redis is full: it is a few bytes.
+CLAIM = f"""#!lua flags=allow-oom
+if (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= ARGV[1] then return 'changed' end
+redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+redis.call('HSET', KEYS[1], 'cluster', ARGV[2], 'schema', ARGV[3], 'format', '{FORMAT}')
+return 'claimed'
+"""
+
+# KEYS: the fence, the tables' hashes. ARGV: epoch, number of this commit, number of the last one that is known to have
+# been done; then for each table: how many words to set (keys and rows in turn), how many to remove, and these.
+COMMIT = """#!lua
+local fence = redis.call('HMGET', KEYS[1], 'epoch', 'commit')
+local epoch, commit = tonumber(fence[1] or '0'), tonumber(fence[2] or '0')
+if epoch > tonumber(ARGV[1]) then return 'fenced' end
+if epoch < tonumber(ARGV[1]) or commit < tonumber(ARGV[3]) then return 'lost' end
+if commit >= tonumber(ARGV[2]) then return 'late' end
+local at, most = 4, 1000
+local function each(command, key, count)
+  local last = at + count - 1
+  while at <= last do
+    local stop = math.min(last, at + most - 1)
+    redis.call(command, key, unpack(ARGV, at, stop))
+    at = stop + 1
+  end
+end
+for place = 2, #KEYS do
+  local set, removed = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  at = at + 2
+  each('HSET', KEYS[place], set)
+  each('HDEL', KEYS[place], removed)
+end
+redis.call('HSET', KEYS[1], 'commit', ARGV[2])
+return 'done'
+"""
+
+# KEYS: the fence, then the hash that becomes another, and that other, in turn. ARGV: the epoch that is expected there
+# (empty: no fence at all), then the fence's fields and values.
+REPLACE = """#!lua
+local epoch = redis.call('HGET', KEYS[1], 'epoch') or ''
+if epoch ~= ARGV[1] then return 'changed' end
+for place = 2, #KEYS, 2 do
+  redis.call('DEL', KEYS[place + 1])
+  if redis.call('EXISTS', KEYS[place]) == 1 then redis.call('RENAME', KEYS[place], KEYS[place + 1]) end
+end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return 'done'
+"""
+
+# ARGV: a key. Returns the commands that the user may not run on it.
+MISSING = """#!lua flags=no-writes
+local missing = {}
+local wanted = {
+  {'hget', ARGV[1], 'x'}, {'hmget', ARGV[1], 'x'}, {'hgetall', ARGV[1]}, {'hscan', ARGV[1], '0'}, {'hlen', ARGV[1]},
+  {'hset', ARGV[1], 'x', 'y'}, {'hdel', ARGV[1], 'x'}, {'hincrby', ARGV[1], 'x', '1'},
+  {'del', ARGV[1]}, {'exists', ARGV[1]}, {'rename', ARGV[1], ARGV[1]}
+}
+for _, command in ipairs(wanted) do
+  if not redis.acl_check_cmd(unpack(command)) then table.insert(missing, command[1]) end
+end
+return missing
+"""
