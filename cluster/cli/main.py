@@ -30,6 +30,7 @@ COMMANDS = {
     "worker": ("cluster.cli.workers:worker", "Make this machine a worker, or list the workers."),
     "queue": ("cluster.cli.queue:queue", "Let nothing more start, of all jobs, and let them go on."),
     "usage": ("cluster.cli.usage:usage", "Tell what was used, by users, jobs' names or workers."),
+    "top": ("cluster.cli.top.command:top", "Show what goes on, live, in a terminal."),
     "events": ("cluster.cli.events:events", "Tell what happens to jobs and workers."),
     "prune": ("cluster.cli.keeping:prune", "Delete now what is kept no longer."),
     "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),

@@ -19,6 +19,7 @@ SUBJECTS = (
     "retries",
     "history",
     "events",
+    "top",
     "http",
     "execute",
     "files",
