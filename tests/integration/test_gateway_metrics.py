@@ -1,5 +1,7 @@
 """What is measured, as Prometheus reads it."""
 
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.domain.trust.identity import Role
 from tests.integration.gateways import Gateway, in_gateway
+from tools.environments import REPOSITORY
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -92,3 +95,38 @@ def test_metrics_are_for_whoever_may_read_all_jobs_and_nobody_else(tmp_path: Pat
         assert (await gateway.showing().ask("GET", "/metrics")).status == 401
 
     in_gateway(tmp_path, body)
+
+
+def test_each_query_of_the_dashboard_asks_for_what_is_measured_by_labels_that_it_has(tmp_path: Path) -> None:
+    dashboard = json.loads((REPOSITORY / "docs" / "grafana" / "cluster.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries += [variable["definition"] for variable in dashboard["templating"]["list"] if "definition" in variable]
+
+    async def body(gateway: Gateway) -> None:
+        await gateway.ask("GET", "/v1/jobs/99")  # a kind of request has no sample before there was one
+        there: dict[str, set[str]] = {}
+        for name, labels in await scraped(gateway):
+            there.setdefault(name, {"instance", "job"}).update(label for label, _ in labels)  # two are Prometheus's own
+        asked = set()
+        for query in queries:
+            names = set(re.findall(r"\bcluster_\w+", query))
+            assert names, query
+            assert names <= there.keys(), query
+            used = set(re.findall(r"[{,]\s*(\w+)\s*(?:=~|!~|!=|=)", query))
+            used |= {word for by in re.findall(r"\bby \(([^)]*)\)", query) for word in by.split(", ")}
+            assert used <= set.intersection(*(there[name] for name in names)), query
+            asked |= {re.sub(r"_(bucket|count|sum)$", "", name) for name in names}
+        told = set(re.findall(r"^\| `(cluster_\w+)", (REPOSITORY / "docs" / "metrics.md").read_text(), re.MULTILINE))
+        assert asked == told, "it shows all that docs/metrics.md names"
+
+    in_gateway(tmp_path, body)
+
+
+def test_a_panel_of_the_dashboard_lies_on_no_other() -> None:
+    dashboard = json.loads((REPOSITORY / "docs" / "grafana" / "cluster.json").read_text())
+    taken: set[tuple[int, int]] = set()
+    for place in (panel["gridPos"] for panel in dashboard["panels"]):
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert max(x for x, _ in cells) < 24  # columns that Grafana has
+        assert not cells & taken
+        taken |= cells
