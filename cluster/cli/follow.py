@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from cluster.cli.confirmation import is_terminal
 from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
-from cluster.cli.progress import Progress, progress
+from cluster.cli.progress import JobsProgress
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.reader_watch import while_read
 from cluster.cli.submit_warnings import remark
@@ -142,7 +142,7 @@ class Follower:
         self._jobs, self._is_one = jobs, len(jobs) == 1
         self._latest = {job.number: job for job in jobs}
         shows_progress = not quiet and not (self._is_one and not jobs[0].is_array)
-        self._progress: Progress | None = progress() if shows_progress else None
+        self._progress = JobsProgress() if shows_progress else None
         self._what, self._goes, self._is = named(jobs), *(("goes", "is") if self._is_one else ("go", "are"))
         numbers = " ".join(str(job.number) for job in jobs[:MOST_NAMED])
         self._look = f"`cluster job logs -f {numbers}`" if self._is_one else f"`cluster job list {numbers}`"

@@ -291,11 +291,11 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
     """
     from cluster.cli.connection import client
     from cluster.cli.follow import exit_code
-    from cluster.cli.progress import progress
+    from cluster.cli.progress import JobsProgress
     from cluster.cli.render import job_json, print_json, why_of
 
     async def work() -> tuple[Job, ...]:
-        shown = None if quiet else progress()
+        shown = None if quiet else JobsProgress()
         latest: tuple[Job, ...] = ()
         try:
             async with client(ctx) as cluster:

@@ -33,11 +33,12 @@ def delete(ctx: click.Context, selectors: tuple[str, ...], yes: bool, as_json: b
     such jobs stay.
     """
     from cluster.cli.connection import client
+    from cluster.cli.progress import told
     from cluster.cli.render import print_json
 
     async def work() -> Deleted:
         async with client(ctx) as cluster:
-            return await cluster.delete(*selectors)
+            return await told(cluster.delete(*selectors), f"deleting {_named(selectors)}", quiet)
 
     if not yes:
         confirm(f"Delete {_named(selectors)}, and what was written, for good?")
@@ -107,10 +108,17 @@ def _pin(ctx: click.Context, selectors: Sequence[str], pinned: bool, as_json: bo
 @click.option("--keep-output", type=KEEP, metavar="AGE,SIZE", help="The same of what jobs have written.")
 @yes
 @as_json
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @connection
 @click.pass_context
 def prune(
-    ctx: click.Context, dry_run: bool, keep_jobs: str | None, keep_output: str | None, yes: bool, as_json: bool
+    ctx: click.Context,
+    dry_run: bool,
+    keep_jobs: str | None,
+    keep_output: str | None,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Delete now what is kept no longer: jobs that have ended, and what others have written.
 
@@ -118,10 +126,12 @@ def prune(
     Returns when the room was given back.
     """
     from cluster.cli.connection import client
+    from cluster.cli.progress import told
     from cluster.cli.render import print_json
 
     async def pruned(cluster: "AsyncClient", dry_run: bool) -> Pruned:
-        return await cluster.prune(keep_jobs=keep_jobs or "", keep_output=keep_output or "", dry_run=dry_run)
+        call = cluster.prune(keep_jobs=keep_jobs or "", keep_output=keep_output or "", dry_run=dry_run)
+        return await told(call, "looking" if dry_run else "deleting", quiet)
 
     async def work(dry_run: bool) -> Pruned:
         async with client(ctx) as cluster:

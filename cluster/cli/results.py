@@ -121,11 +121,18 @@ def fetch(ctx: click.Context, selectors: tuple[str, ...], to: str, flat: bool, a
     selected, as in 5.17#1.
     """
     from cluster.cli.connection import client
+    from cluster.cli.fetch_progress import FetchProgress
     from cluster.cli.render import print_json
 
     async def work() -> list[FetchedTask]:
-        async with client(ctx) as cluster, aclosing(cluster.fetch(*selectors, to=to, flat=flat)) as several:
-            return [fetched async for fetched in several]
+        progress = FetchProgress(quiet)
+        try:
+            async with client(ctx) as cluster:
+                several = cluster.fetch(*selectors, to=to, flat=flat, listener=progress)
+                async with aclosing(several):
+                    return [fetched async for fetched in several]
+        finally:
+            progress.close()
 
     fetched = asyncio.run(work())
     if as_json:

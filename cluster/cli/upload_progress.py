@@ -1,22 +1,16 @@
 """What is told of an upload, on stderr: what is left out, its largest files, and how far it is."""
 
-import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
+from cluster.cli.progress import PLAIN_INTERVAL, LateMeter, bytes_in_words
 from cluster.cli.submit_warnings import remark
 from cluster.client.files.sending import LackingContent, SendingListener
 from cluster.domain.base.quantities import format_size
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
 LARGE = 100 * 1024 * 1024  # bytes that are left to send: from there on it is told what they are
 NAMED = 5  # of the largest files
 MOST_NOTES = 10
-FIRST_BAR = 0.5  # seconds before there is a bar
-PLAIN_INTERVAL = 10.0  # seconds between two lines in a pipe
 
 
 class UploadProgress(SendingListener):
@@ -26,9 +20,8 @@ class UploadProgress(SendingListener):
         self._quiet = quiet
         self._notes = 0
         self._total = self._sent = self._looked = 0
-        self._begin = self._last = time.monotonic()
-        self._bar: Progress | None = None
-        self._task: Any = None
+        self._last = time.monotonic()
+        self._meter = LateMeter(bytes_in_words, quiet)
         self._named = False
 
     def noted(self, note: str) -> None:
@@ -44,7 +37,6 @@ class UploadProgress(SendingListener):
 
     def begins(self, lacking: Sequence[LackingContent]) -> None:
         self._total, self._sent = sum(each.source.size - each.begin for each in lacking), 0
-        self._begin = time.monotonic()
         if self._total > LARGE and not self._named:
             self._named = True
             several = sorted(lacking, key=lambda each: each.source.size, reverse=True)[:NAMED]
@@ -53,31 +45,11 @@ class UploadProgress(SendingListener):
 
     def sent(self, count: int) -> None:
         self._sent += count
-        now = time.monotonic()
-        if self._quiet or now - self._begin < FIRST_BAR:
-            return
-        if sys.stderr.isatty():
-            self._draw()
-        elif now - self._last >= PLAIN_INTERVAL and now - self._begin >= PLAIN_INTERVAL:
-            self._last = now
-            remark(f"{format_size(self._sent)} of {format_size(self._total)} uploaded")
+        self._meter.update(self._sent, self._total, f"{format_size(self._sent)} of {format_size(self._total)} uploaded")
 
     def ended(self) -> None:
         self.close()
 
     def close(self) -> None:
         """Leaves the terminal as it should be."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def _draw(self) -> None:
-        if self._bar is None:
-            from rich import progress as rich  # 90 ms, for terminals only
-            from rich.console import Console
-
-            columns = (rich.BarColumn(), rich.DownloadColumn(), rich.TransferSpeedColumn(), rich.TimeRemainingColumn())
-            self._bar = rich.Progress("uploading", *columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("", total=self._total)
-            self._bar.start()
-        self._bar.update(self._task, completed=self._sent, total=self._total)
+        self._meter.close()

@@ -50,14 +50,31 @@ async def follow_results(
             await patience.pause(error)
 
 
+class FetchListener:
+    """Hears how a fetch goes. This one does nothing."""
+
+    def expects(self, count: int) -> None:
+        """So many more bytes are to come; fewer, where it is below 0: they were here already."""
+
+    def came(self, count: int) -> None:
+        """So many more bytes came."""
+
+
 class Fetcher:
     """Fetches the results of one task after another into a directory: of arrays each into one of its own, called as its
     number, and so of several jobs; `flat`: all into the directory itself."""
 
     def __init__(
-        self, backend: Backend, patience: RetryPatience, to: Path, *, flat: bool = False, by_job: bool = False
+        self,
+        backend: Backend,
+        patience: RetryPatience,
+        to: Path,
+        listener: FetchListener,
+        *,
+        flat: bool = False,
+        by_job: bool = False,
     ) -> None:
-        self._backend, self._patience = backend, patience
+        self._backend, self._patience, self._listener = backend, patience, listener
         self._to, self._flat, self._by_job = to, flat, by_job
         self._paths: dict[bytes, tuple[EntryKind, str]] = {}  # flat: what is there, of which attempt
 
@@ -88,6 +105,8 @@ class Fetcher:
         landing = await asyncio.to_thread(Landing(directory).__enter__)
         try:
             wanted = await asyncio.to_thread(_begin, landing, entries)
+            files_size = sum(entry.size for entry in entries if entry.kind is EntryKind.FILE)
+            self._listener.expects(sum(entry.size for entry in wanted) - files_size)
             for some in _groups(wanted):
                 came += await self._fetch_some(results, landing, some)
             await asyncio.to_thread(landing.finish)
@@ -120,7 +139,9 @@ class Fetcher:
                     async with aclosing(call) as messages:
                         async for pieces in messages:
                             self._patience.renew()
+                            before = intake.came
                             await asyncio.to_thread(intake.take, pieces)
+                            self._listener.came(intake.came - before)
                     await asyncio.to_thread(intake.end)
                 except Unreachable as error:
                     await self._patience.pause(error)

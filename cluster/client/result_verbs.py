@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cluster.client.arguments import selector_texts
 from cluster.client.backend import Backend
-from cluster.client.fetching import FetchedTask, Fetcher, follow_results
+from cluster.client.fetching import FetchedTask, Fetcher, FetchListener, follow_results
 from cluster.client.results import TaskResults
 from cluster.client.retrying import RetryPatience
 from cluster.domain.files.tree import Entry
@@ -37,23 +37,31 @@ class ResultVerbs:
         return await self._backend().entries(results, self._patience.left())
 
     async def fetch(
-        self, *selectors: str | int, to: str | os.PathLike[str] = ".", flat: bool = False, follow: bool = False
+        self,
+        *selectors: str | int,
+        to: str | os.PathLike[str] = ".",
+        flat: bool = False,
+        follow: bool = False,
+        listener: FetchListener | None = None,
     ) -> AsyncGenerator[FetchedTask, None]:
         """Fetches the results of the selected tasks into the directory `to`, those of an array's tasks into one each,
         called as its number, or with `flat` all into `to` itself. Yields each task when its files are there.
 
         What is still coming is waited for; with `follow` also tasks that have not ended. Files that are there already
         are not fetched again, and what a broken fetch has left is gone on with. Conflict, before anything is written,
-        where files of two tasks would go to one place."""
+        where files of two tasks would go to one place. `listener` hears how many bytes are to come, and come."""
+        listener = listener or FetchListener()
         if follow:
-            fetcher = Fetcher(self._backend(), self._patience, Path(to), flat=flat)
+            fetcher = Fetcher(self._backend(), self._patience, Path(to), listener, flat=flat)
             async with aclosing(self.results(*selectors, follow=True)) as several:
                 async for results in several:
+                    listener.expects(results.size)
                     yield await fetcher.fetch(results)
             return
         found = [results async for results in self.results(*selectors)]
         by_job = len({results.job for results in found}) > 1
-        fetcher = Fetcher(self._backend(), self._patience, Path(to), flat=flat, by_job=by_job)
+        fetcher = Fetcher(self._backend(), self._patience, Path(to), listener, flat=flat, by_job=by_job)
+        listener.expects(sum(results.size for results in found))
         coming = [results for results in found if results.state is ResultsState.COMING]
         there = [results for results in found if results.state is not ResultsState.COMING]
         if flat:
