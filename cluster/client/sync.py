@@ -38,6 +38,7 @@ from cluster.domain.job.states import TaskState
 
 if TYPE_CHECKING:
     from cluster.client.files.job_files import Path, Stdin
+    from cluster.client.progress_widget import ProgressWidget
 
 T = TypeVar("T")
 
@@ -66,6 +67,17 @@ class Client:
     ) -> Self:
         """As AsyncClient.connect."""
         return cls(AsyncClient.connect(scheduler, direct=direct, credentials=credentials, home=home))
+
+    def _repr_html_(self) -> str:
+        from cluster.client.notebook import table
+
+        return table((("cluster", self._inner.endpoint.address), ("closed", "yes" if self._closed else "")))
+
+    def progress(self, *selectors: str | int) -> "ProgressWidget":
+        """A live bar for a notebook: how far these jobs are. InvalidInput where ipywidgets is not there."""
+        from cluster.client.progress_widget import ProgressWidget
+
+        return ProgressWidget(self, *selectors)
 
     def submit(
         self,

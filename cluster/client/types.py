@@ -70,6 +70,11 @@ class Job:
     def is_array(self) -> bool:
         return self.spec.is_array or self.counts.total > 1
 
+    def _repr_html_(self) -> str:
+        from cluster.client.notebook import job_html
+
+        return job_html(self)
+
 
 class HistoryPage(NamedTuple):
     """Jobs that have ended, the one that ended last first."""
@@ -234,6 +239,11 @@ class Task:
     assigned_at: float = 0.0  # while one is under way: when a worker was given tasks of its job last
     grown: int = 0  # how many of its attempts took too much memory, of a job with `grow`
 
+    def _repr_html_(self) -> str:
+        from cluster.client.notebook import task_html
+
+        return task_html(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -269,6 +279,11 @@ class Worker:
     offer: Offer = NOTHING  # its resources other than cpus, and its labels
     taken: Mapping[str, int] = field(default_factory=dict)  # how much of each resource is in use; memory in bytes
     leaves_at: float = 0.0  # Unix seconds: what it takes ends before, and then it leaves; 0: it stays
+
+    def _repr_html_(self) -> str:
+        from cluster.client.notebook import worker_html
+
+        return worker_html(self)
 
 
 @dataclass(frozen=True, slots=True)
