@@ -100,7 +100,14 @@ class WorkerGroup(DaemonCommand, click.Group):
 )
 @click.option("--stop-jobs", is_flag=True, help="Stop its jobs when it ends (default: they go on, and are adopted).")
 @click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
-@click.option("--runner", type=click.Choice(["local", "null"]), default="local", hidden=True)  # null: to measure
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "ecs", "null"]),  # null: to measure
+    default="local",
+    show_default=True,
+    help="What runs its jobs: this machine, or an engine that the next option names.",
+)
+@click.option("--runner-config", default="", metavar="FILE", help="How to reach the engine: TOML, as docs/ecs.md says.")
 @log_options
 @click.option("--join-fd", type=int, hidden=True, allow_from_autoenv=False)
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
@@ -156,6 +163,7 @@ def _serve(options: dict[str, Any]) -> int:
         labels=options["label"],
         scripts=Path(options["scripts"]).absolute() if options["scripts"] else None,
         run_as=options["run_as"] or None,
+        runner_config=Path(options["runner_config"]).absolute() if options["runner_config"] else None,
         **{name: options[name] for name in _SAME},
         http=_door(options),
         program=tuple(program()),

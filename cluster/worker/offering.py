@@ -1,12 +1,15 @@
 """What this worker offers beside cpus: as it was told, and else what is found here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.amounts import MEMORY, parse_amounts
 from cluster.domain.session.offer import Offer, check_offer, parse_gpus, parse_labels
 from cluster.worker.capacity import available_memory, found_gpus
+from cluster.worker.runners import ENGINES
+from cluster.worker.runners.engine import Engine
 
 
 class OfferOptions(Protocol):
@@ -20,6 +23,25 @@ class OfferOptions(Protocol):
     def resources(self) -> Sequence[str]: ...
     @property
     def labels(self) -> Sequence[str]: ...
+    @property
+    def runner(self) -> str: ...
+    @property
+    def millicpus(self) -> int | None: ...
+
+
+def check_engine_options(options: OfferOptions) -> None:
+    """InvalidInput where an engine is to run the jobs and nobody says how much of it they may take."""
+    if options.runner in ENGINES and (options.millicpus is None or options.memory is None):
+        raise InvalidInput(f"--runner {options.runner} needs --cpus and --mem: how much jobs may take there at once")
+
+
+def offer_through(engine: Engine | None, options: OfferOptions, sandbox: str) -> Offer:
+    """What jobs may have here, or there, where an engine runs them: as we were told, and labels that say where."""
+    if engine is None:
+        return replace(offer_of(options), sandbox=sandbox)
+    told = told_offer(options)
+    labels = {**{name: value for name, value in engine.metadata.items() if value}, **dict(told.labels)}
+    return replace(told, labels=tuple(sorted(labels.items())), limits_memory=True)
 
 
 def offer_of(options: OfferOptions) -> Offer:

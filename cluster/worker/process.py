@@ -63,6 +63,7 @@ class WorkerOptions:
     execute_network: bool = False  # these have this machine's network
     execute_unconfined: bool = False  # these are not shut in
     runner: str = LOCAL  # what starts its attempts (cluster.worker.runners)
+    runner_config: Path | None = None  # the file that says how to reach the engine, where one runs its attempts
     program: tuple[str, ...] = ()  # the words that start this program, which jobs find on their PATH; none: they do not
     cache: str = ""  # where it unpacks itself; empty: it is no packed file
 

@@ -6,7 +6,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,13 +39,13 @@ from cluster.worker.hooks import Hooks, Scheduler
 from cluster.worker.inside.listener import JobsListener
 from cluster.worker.inside.place import make_place
 from cluster.worker.membership import Membership, keep_renewing, reissued
-from cluster.worker.offering import offer_of, told_offer
+from cluster.worker.offering import check_engine_options, offer_through, told_offer
 from cluster.worker.output.files import Outputs
 from cluster.worker.own.door import OwnDoor
 from cluster.worker.own.jobs import OwnJobs
 from cluster.worker.own.server import OwnServer
 from cluster.worker.own.store import OwnStore, OwnStoreFailed
-from cluster.worker.runners import LOCAL, runner
+from cluster.worker.runners import LOCAL, engine_of, runner
 from cluster.worker.sandbox_probe import SandboxOptions, find_sandbox
 from cluster.worker.standalone import Standalone
 from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
@@ -96,6 +95,8 @@ class Options(SandboxOptions, Protocol):
     @property
     def runner(self) -> str: ...
     @property
+    def runner_config(self) -> Path | None: ...
+    @property
     def program(self) -> tuple[str, ...]: ...
     @property
     def cache(self) -> str: ...
@@ -118,17 +119,17 @@ class WorkerService:
         self.membership = membership
         self.usable = asyncio.Event()
         self._options = options
-        self._alone = alone
-        self._address = address
+        self._alone, self._address = alone, address
         self._failure: ClusterError | None = None
         user = _jobs_user(options.run_as)
         self._sandbox = find_sandbox(options, user) if options.runner == LOCAL else None
+        self._engine = engine_of(options.runner, options.runner_config)
         self._millicpus = options.millicpus or available_millicpus()
-        self._offer = replace(offer_of(options), sandbox=self._sandbox.kind if self._sandbox else "")
+        self._offer = offer_through(self._engine, options, self._sandbox.kind if self._sandbox else "")
         self._work = work = work_directory(directory, membership, user)
-        self._outputs = Outputs(directory / "jobs", work)
-        theirs = user.uid, user.gid
-        self._inside = None if alone else make_place(directory, work, theirs, options.program, options.cache)
+        self._outputs, theirs = Outputs(directory / "jobs", work), (user.uid, user.gid)
+        apart = alone or self._engine  # so that jobs cannot call the cluster
+        self._inside = None if apart else make_place(directory, work, theirs, options.program, options.cache)
         templates = self._templates(directory / "jobs", user)
         home = home_of(directory)
         forget_another_home(directory / "launcher", Home.parse(membership.state.home), home)
@@ -142,7 +143,7 @@ class WorkerService:
             WorkerCore(
                 self._millicpus, membership.state.epoch, alone is None, home, options.reserve, self._offer, leaves_at
             ),
-            runner(options.runner, directory / "launcher", self._millicpus, self._offer),
+            runner(options.runner, directory / "launcher", self._millicpus, self._offer, self._engine),
             templates,
             self._outputs,
             None if alone else Scheduler(address, lambda: membership.credentials, self._register),
@@ -158,7 +159,7 @@ class WorkerService:
         self._give_up: Callable[[], None] = lambda: None
 
     def _templates(self, outputs: Path, user: RunAs) -> Templates:
-        environment = base_environment(os.environ, user, has_gpus=bool(self._offer.gpus))
+        environment = base_environment(os.environ, user, has_gpus=bool(self._offer.gpus)) if not self._engine else {}
         scripts = _checked_scripts(self._options.scripts)
         return Templates(outputs, self._work, scripts, environment, user, self._inside, self._sandbox)
 
@@ -370,6 +371,7 @@ def check_jobs_options(options: Options) -> None:
     be."""
     run_as(options.run_as)
     told_offer(options)
+    check_engine_options(options)
     _checked_scripts(options.scripts)
 
 

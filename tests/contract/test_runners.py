@@ -10,11 +10,12 @@ import pytest
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.launcher.template import Item, Template
-from cluster.worker.runners import LOCAL, NULL, runner
+from cluster.worker.runners import ECS, LOCAL, NULL, runner
 from cluster.worker.runners.interface import Connect, Reports, Runner
+from tests.engines.aws import aws  # noqa: F401 (a fixture)
 from tests.patience import PATIENCE
 
-EVERY = [pytest.param(LOCAL, marks=pytest.mark.slow), NULL]
+EVERY = [pytest.param(LOCAL, marks=pytest.mark.slow), pytest.param(ECS, marks=pytest.mark.slow), NULL]
 KEYS = [f"5.{index}#1" for index in range(6)]
 
 
@@ -44,6 +45,7 @@ class Agent:
 class Bench:
     def __init__(self, connect: Connect, directory: Path) -> None:
         self.outputs = directory / "outputs"
+        self._work = directory / "work"
         self._connect = connect
         self._agents: list[Agent] = []
 
@@ -52,7 +54,8 @@ class Bench:
         return self._agents[-1]
 
     def template(self, *argv: str) -> Template:
-        return Template(argv, (("PATH", "/usr/bin:/bin"),), str(self.outputs), grace=0.0)
+        env = (("PATH", "/usr/bin:/bin"),)
+        return Template(argv, env, str(self.outputs), str(self._work), fresh_cwd=True, grace=0.0)
 
     async def clean_up(self) -> None:
         """Of the runner that the last agent has found: what is left ends."""
@@ -70,8 +73,10 @@ Case = Callable[[Bench], Awaitable[None]]
 def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Case], None]:
     """Runs a case with one of the runners."""
 
+    engine = request.getfixturevalue("aws").engine() if request.param == ECS else None
+
     async def run(case: Case) -> None:
-        bench = Bench(runner(request.param, tmp_path / "runner", 2000), tmp_path)
+        bench = Bench(runner(request.param, tmp_path / "runner", 2000, engine=engine), tmp_path)
         bench.outputs.mkdir()
         async with asyncio.timeout(PATIENCE):
             try:
@@ -100,7 +105,7 @@ def test_all_that_is_started_ends_once_and_says_how(check: Callable[[Case], None
         agent.runner.start(other, items(KEYS[3:]))
         ends = await agent.until_ended(len(KEYS))
         assert sorted(end.key for end in ends) == KEYS
-        assert all((end.reason, end.code, end.signal) == ("ok", 0, None) for end in ends)
+        assert {(end.reason, end.code, end.signal, end.text) for end in ends} == {("ok", 0, None, "")}
         assert all(end.started_at > 0 and end.duration >= 0 for end in ends)
         numbers = [report.seq for report in agent.reports]
         assert numbers == sorted(set(numbers))

@@ -30,7 +30,9 @@ SUBJECTS = (
     "reliability",
     "retention",
     "backup",
+    "ui",
     "redis",
+    "ecs",
 )
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 

@@ -1,0 +1,245 @@
+"""Runs each attempt as a task of ECS, by AWS's own client (`boto3`, the extra `ecs`).
+
+The operator has made a cluster there and a task definition, whose image, roles and log group hold for all; an attempt
+overrides the command, the environment and the size. ECS forgets a task an hour after its end, and cannot be watched:
+it is asked about many at once. (`clientToken` and `startedBy` are both the container's name; what is there already is
+looked for by the second, since not everything that speaks as ECS does keeps to the first.)
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from cluster.domain.base.errors import ClusterError, InvalidInput
+from cluster.domain.launcher.sightings import Sight, Sighting
+from cluster.domain.worker.ecs_tasks import LONGEST_OVERRIDES, no_room, overrides_of, sighting_of
+from cluster.domain.worker.engine_orders import ContainerOrder
+from cluster.worker.runners.engine import EngineFull, EngineRefused, OutputPart, Tell, Wanted
+
+logger = logging.getLogger(__name__)
+
+MOST_ASKED = 100  # tasks that one DescribeTasks names
+_GONE = "ECS does not know it any more: its end was more than an hour ago, or its cluster was made anew"
+
+
+@dataclass(frozen=True, slots=True)
+class EcsSettings:
+    """The table `[ecs]` of `--runner-config`. `container`: empty: the first of the task definition. `endpoint`: of
+    something that speaks as AWS does. `poll`: seconds between two questions about what runs."""
+
+    cluster: str
+    task_definition: str
+    region: str = ""
+    container: str = ""
+    launch_type: str = "FARGATE"
+    capacity_provider: str = ""
+    subnets: Sequence[str] = ()
+    security_groups: Sequence[str] = ()
+    public_ip: bool = False
+    endpoint: str = ""
+    poll: float = 3.0
+
+
+class EcsEngine:
+    """Its calls may come from several threads: clients of boto3 are made for that."""
+
+    name = "ecs"
+
+    def __init__(self, settings: EcsSettings) -> None:
+        self._settings = settings
+        self._container = settings.container
+        self._logs: tuple[str, str] | None = None  # group, and what begins the name of each stream
+        self.metadata = {"engine": "ecs", "ecs-cluster": settings.cluster, "ecs-region": settings.region}
+        boto = _boto()
+        try:
+            session = boto.Session(region_name=settings.region or None)
+            self._ecs = session.client("ecs", endpoint_url=settings.endpoint or None)
+            self._log_client = session.client("logs", endpoint_url=settings.endpoint or None)
+        except (boto.exceptions.Boto3Error, _botocore().BotoCoreError, ValueError) as error:
+            raise InvalidInput(f"ECS cannot be reached: {_line(error)}") from None
+
+    def check(self) -> None:
+        settings = self._settings
+        try:
+            found = self._ecs.describe_clusters(clusters=[settings.cluster])["clusters"]
+            if not any(each["status"] == "ACTIVE" for each in found):
+                raise InvalidInput(f"ECS has no cluster {settings.cluster!r} that is active in {self._region}")
+            definition = self._ecs.describe_task_definition(taskDefinition=settings.task_definition)["taskDefinition"]
+        except _botocore().ClientError as error:
+            raise ClusterError(self._denied(error)) from None
+        except _botocore().BotoCoreError as error:
+            raise ClusterError(f"ECS does not answer: {_line(error)}") from None
+        names = [each["name"] for each in definition["containerDefinitions"]]
+        self._container = settings.container or names[0]
+        if self._container not in names:
+            raise InvalidInput(
+                f"task definition {settings.task_definition!r} has no container {self._container!r}; it has: "
+                f"{', '.join(names)}"
+            )
+        own = definition["containerDefinitions"][names.index(self._container)]
+        log = own.get("logConfiguration", {})
+        options = log.get("options", {})
+        if log.get("logDriver") == "awslogs" and options.get("awslogs-stream-prefix"):
+            self._logs = options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{self._container}/"
+        else:
+            logger.warning("the container's log driver is not awslogs with a stream prefix: jobs have no output here")
+
+    @property
+    def _region(self) -> str:
+        return str(self._ecs.meta.region_name)
+
+    # -- one container
+
+    def make(self, order: ContainerOrder) -> Sighting:
+        if (there := self.find(order.name)) is not None:
+            return there
+        if order.cwd:
+            raise EngineRefused("ECS cannot choose the directory that a command runs in: leave out --cwd")
+        asked = self._request(order)
+        try:
+            answer = self._ecs.run_task(**asked)
+        except _botocore().ClientError as error:
+            raise _failed(error, self._denied(error)) from None
+        except _botocore().BotoCoreError as error:
+            raise EngineFull(f"it does not answer: {_line(error)}") from None
+        for failure in answer.get("failures", ()):
+            why = f"{failure.get('reason', '')} {failure.get('detail', '')}".strip()
+            raise EngineFull(why) if no_room(why) else EngineRefused(f"ECS could not start it: {why}")
+        return sighting_of(order.name, answer["tasks"][0], self._container)
+
+    def _request(self, order: ContainerOrder) -> dict[str, Any]:
+        settings = self._settings
+        fargate = "FARGATE" in (settings.launch_type, settings.capacity_provider.removesuffix("_SPOT"))
+        overrides = overrides_of(order, self._container, fargate)
+        if overrides is None:
+            raise EngineRefused("Fargate has no machine with so many cpus and so much memory")
+        if (long := len(json.dumps(overrides))) > LONGEST_OVERRIDES:
+            raise EngineRefused(f"command and environment are {long} characters as JSON; ECS takes {LONGEST_OVERRIDES}")
+        asked: dict[str, Any] = {
+            "cluster": settings.cluster,
+            "taskDefinition": settings.task_definition,
+            "startedBy": order.name,
+            "clientToken": order.name,
+            "overrides": overrides,
+            "tags": [{"key": "cluster-attempt", "value": order.name}],
+        }
+        if settings.capacity_provider:
+            asked["capacityProviderStrategy"] = [{"capacityProvider": settings.capacity_provider, "weight": 1}]
+        else:
+            asked["launchType"] = settings.launch_type
+        if settings.subnets:
+            asked["networkConfiguration"] = {
+                "awsvpcConfiguration": {
+                    "subnets": list(settings.subnets),
+                    "securityGroups": list(settings.security_groups),
+                    "assignPublicIp": "ENABLED" if settings.public_ip else "DISABLED",
+                }
+            }
+        return asked
+
+    def find(self, name: str) -> Sighting | None:
+        cluster = self._settings.cluster
+        for status in ("RUNNING", "STOPPED"):
+            found = self._call("list_tasks", cluster=cluster, startedBy=name, desiredStatus=status)["taskArns"]
+            if found:
+                told = self._call("describe_tasks", cluster=cluster, tasks=found[:1])["tasks"]
+                if told:
+                    return sighting_of(name, told[0], self._container)
+        return None
+
+    def stop(self, name: str, reference: str, grace: float) -> None:
+        """The grace is the task definition's `stopTimeout`: ECS lets nobody choose another."""
+        try:
+            self._call("stop_task", cluster=self._settings.cluster, task=reference, reason="stopped by its worker")
+        except EngineRefused as gone:  # it has ended, and was forgotten
+            logger.info("%s: %s", name, gone)
+
+    def output(self, name: str, reference: str, position: str) -> OutputPart:
+        if self._logs is None:
+            return OutputPart(b"", "", False)
+        group, prefix = self._logs
+        asked = {"logGroupName": group, "logStreamName": prefix + reference.rpartition("/")[2], "startFromHead": True}
+        if position:
+            asked["nextToken"] = position
+        try:
+            answer = self._log_client.get_log_events(**asked)
+        except self._log_client.exceptions.ResourceNotFoundException:  # nothing was written yet
+            return OutputPart(b"", "", False)
+        except (_botocore().ClientError, _botocore().BotoCoreError) as error:
+            raise EngineFull(_line(error)) from None
+        data = b"".join(event["message"].encode(errors="surrogateescape") + b"\n" for event in answer["events"])
+        after = answer["nextForwardToken"]
+        return OutputPart(data, after, bool(data) and after != position)
+
+    def forget(self, name: str, reference: str) -> None:
+        """ECS forgets by itself."""
+
+    # -- all
+
+    def watch(self, wanted: Wanted, tell: Tell, over: Event) -> None:
+        while not over.wait(self._settings.poll):
+            asked = {reference: name for name, reference in wanted().items() if reference}
+            arns = list(asked)
+            try:
+                for at in range(0, len(arns), MOST_ASKED):
+                    self._look(asked, arns[at : at + MOST_ASKED], tell)
+            except (EngineFull, EngineRefused) as error:
+                logger.warning("ECS does not say what became of its tasks: %s; trying again", error)
+
+    def _look(self, asked: Mapping[str, str], arns: Sequence[str], tell: Tell) -> None:
+        answer = self._call("describe_tasks", cluster=self._settings.cluster, tasks=arns)
+        for task in answer["tasks"]:
+            tell(sighting_of(asked[task["taskArn"]], task, self._container))
+        for failure in answer.get("failures", ()):
+            if failure.get("reason") == "MISSING" and (name := asked.get(failure.get("arn", ""))):
+                tell(Sighting(name, Sight.LOST, failure["arn"], text=_GONE))
+
+    def _call(self, method: str, **arguments: object) -> Any:
+        """Raises EngineFull while it does not answer or answers no more, EngineRefused for what is wrong."""
+        try:
+            return getattr(self._ecs, method)(**arguments)
+        except _botocore().ClientError as error:
+            raise _failed(error, self._denied(error)) from None
+        except _botocore().BotoCoreError as error:
+            raise EngineFull(f"it does not answer: {_line(error)}") from None
+
+    def _denied(self, error: Any) -> str:
+        """One line, which names the permission that is missing."""
+        if _code(error) in ("AccessDeniedException", "AccessDenied", "UnrecognizedClientException"):
+            return f"no permission: ecs:{error.operation_name} on cluster {self._settings.cluster}: {_said(error)}"
+        return f"ECS refuses {error.operation_name}: {_said(error)}"
+
+
+def _failed(error: Any, text: str) -> Exception:
+    """What is a fault of ours, or of the request, never gets better; anything else may."""
+    refused = _code(error) in ("ClientException", "InvalidParameterException", "PlatformUnknownException")
+    return EngineRefused(text) if refused and not no_room(_said(error)) else EngineFull(text)
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _said(error: Any) -> str:
+    return " ".join(str(error.response.get("Error", {}).get("Message", "") or error).split())
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _boto() -> Any:
+    try:
+        import boto3
+    except ImportError:
+        raise InvalidInput("--runner ecs needs the package boto3: install cluster with its extra `ecs`") from None
+    return boto3
+
+
+def _botocore() -> Any:
+    from botocore import exceptions
+
+    return exceptions

@@ -1,0 +1,177 @@
+"""Attempts as tasks of ECS: moto's server answers as AWS does, and the tests' own processes are its containers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.job import endings
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.launcher.template import Item, Template
+from cluster.worker.runners import ECS, engine_of, runner
+from cluster.worker.runners.engine import Engine
+from cluster.worker.runners.interface import Reports, Runner
+from tests.engines.aws import Aws, aws  # noqa: F401 (a fixture)
+from tests.patience import PATIENCE
+
+pytestmark = pytest.mark.slow
+
+
+class EcsAgent:
+    """Whoever uses the runner in this directory, and then the next one."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self._connect = runner(ECS, directory / "launcher", 100_000, engine=engine)
+        self.reports: Reports = []
+        self._directory = directory
+
+    async def begin(self) -> Runner:
+        self.runner = await self._connect()
+        self._batches = self.runner.batches()
+        return self.runner
+
+    def template(self, script: str, **others: object) -> Template:
+        template = Template(("sh", "-c", script), (("WORD", "said"),), str(self._directory / "out"), fresh_cwd=True)
+        return replace(template, cpus=250, **others)  # type: ignore[arg-type]
+
+    def start(self, template: Template, *keys: str) -> None:
+        self.runner.start(self.runner.define(template), [Item(key, int(key.split(".")[1][0])) for key in keys])
+
+    async def until(self, kind: type[Ended] | type[Started], *keys: str) -> dict[str, Ended | Started]:
+        """The reports of this kind about these attempts."""
+        while True:
+            found = {report.key: report for report in self.reports if isinstance(report, kind) and report.key in keys}
+            if len(found) == len(keys):
+                return found
+            self.reports += await anext(self._batches)
+
+    async def end_of(self, key: str) -> Ended:
+        end = (await self.until(Ended, key))[key]
+        assert isinstance(end, Ended)
+        return end
+
+
+def run(engine: Engine, directory: Path, case: Callable[[EcsAgent], Awaitable[None]]) -> None:
+    async def body() -> None:
+        agent = EcsAgent(engine, directory)
+        await agent.begin()
+        async with asyncio.timeout(PATIENCE):
+            try:
+                await case(agent)
+            finally:
+                await agent.runner.close()
+
+    asyncio.run(body())
+
+
+def test_codes_output_and_variables_are_the_commands_own(aws: Aws, tmp_path: Path) -> None:  # noqa: F811
+    # S3.5
+    async def case(agent: EcsAgent) -> None:
+        agent.start(agent.template("echo $WORD $CLUSTER_TASK; echo wrong >&2; exit 7"), "5.1#1")
+        agent.start(agent.template("kill -9 $$"), "6.0#2")
+        agent.start(agent.template("true", upload="ab" * 32), "7.0#1")
+        failed = await agent.end_of("5.1#1")
+        assert (failed.reason, failed.code) == ("exit:7", 7)
+        text = (tmp_path / "out" / "1.1.out").read_text()
+        assert text == "said 1\nwrong\n"
+        assert (failed.out, failed.err) == (len(text), 0)
+        killed = await agent.end_of("6.0#2")
+        assert (killed.reason, killed.code, killed.signal) == ("signal:SIGKILL", None, "SIGKILL")
+        refused = await agent.end_of("7.0#1")
+        assert refused.reason == endings.LAUNCH_FAILED
+        assert refused.text.endswith("runs a command of the image, and has nothing for: --upload")
+
+    run(aws.engine(), tmp_path, case)
+
+
+def test_what_is_stopped_or_takes_too_long_ends_so(aws: Aws, tmp_path: Path) -> None:  # noqa: F811
+    async def case(agent: EcsAgent) -> None:
+        agent.start(agent.template("trap 'echo asked; exit 3' TERM; echo ready; sleep 1000 & wait"), "5.0#1")
+        agent.start(agent.template("sleep 1000", timeout=0.2), "6.0#1")
+        await agent.until(Started, "5.0#1")
+        file = tmp_path / "out" / "0.1.out"
+        while not file.exists():  # noqa: ASYNC110 (nobody tells of a file)
+            await asyncio.sleep(0.01)
+        agent.runner.stop(["5.0#1"])
+        stopped = await agent.end_of("5.0#1")
+        assert (stopped.reason, stopped.code, stopped.signal) == (endings.CANCELLED, 3, "SIGTERM")
+        assert file.read_text() == "ready\nasked\n"
+        late = await agent.end_of("6.0#1")
+        assert (late.reason, late.signal) == (endings.TIMEOUT, "SIGTERM")
+
+    run(aws.engine(), tmp_path, case)
+
+
+def test_an_image_that_cannot_be_pulled_is_told(aws: Aws, tmp_path: Path) -> None:  # noqa: F811
+    async def case(agent: EcsAgent) -> None:
+        agent.start(agent.template("true"), "5.0#1")
+        end = await agent.end_of("5.0#1")
+        assert end.reason == endings.LAUNCH_FAILED
+        assert end.text.startswith("its image cannot be pulled: CannotPullContainerError")
+
+    run(aws.engine(task_definition="missing"), tmp_path, case)
+
+
+def test_who_comes_after_a_crash_goes_on_with_what_runs_and_starts_nothing_twice(
+    aws: Aws,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    async def case(agent: EcsAgent) -> None:
+        go = tmp_path / "go"
+        keys = [f"8.{index}#1" for index in range(4)]
+        agent.start(agent.template(f"echo a; until test -e {go}; do sleep 0.05; done; echo b; exit 4"), *keys)
+        before = await agent.until(Started, *keys)
+        assert len(before) == len(keys)
+        await agent.runner.close()  # as a crash: nothing is told, and nothing stopped
+        agent.reports.clear()
+        again = await agent.begin()
+        assert sorted(again.hello.running) == keys
+        assert again.hello.unacked == len(keys)
+        agent.start(agent.template("echo never"), *keys)  # said twice
+        go.touch()
+        for index, key in enumerate(keys):
+            assert (await agent.end_of(key)).reason == "exit:4"
+            assert (tmp_path / "out" / f"{index}.1.out").read_text() == "a\nb\n"
+        made = [name for name in aws.made() if "-8-" in name]
+        assert len(made) == len(set(made)) == len(keys)
+
+    run(aws.engine(), tmp_path, case)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cluster": "none"}, "ECS has no cluster 'none' that is active in eu-west-1"),
+        ({"task_definition": "none"}, "ECS refuses DescribeTaskDefinition: Unable to describe task definition."),
+        ({"container": "other"}, "task definition 'shell' has no container 'other'; it has: main"),
+        ({"endpoint": "http://127.0.0.1:1"}, "ECS does not answer: Could not connect to the endpoint URL"),
+        ({"endpoint": "nonsense"}, "ECS cannot be reached: Invalid endpoint: nonsense"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(aws: Aws, change: dict[str, str], words: str) -> None:  # noqa: F811
+    with pytest.raises(ClusterError) as raised:
+        aws.engine(**change)
+    assert str(raised.value).startswith(words)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no table [ecs]"),
+        ("[ecs]\ncluster = 'a'", "[ecs] lacks task_definition"),
+        ("[ecs]\nclustre = 'a'", "[ecs] has no 'clustre'; there are: cluster, task_definition, region"),
+        ("[ecs]\ncluster = 3", "[ecs] cluster = 3 is to be a text"),
+        ("[ecs]\nsubnets = 'a'", "[ecs] subnets = 'a' is to be a list of texts"),
+        ("[ecs", "is no TOML"),
+    ],
+)
+def test_settings_that_say_nothing_of_use_are_one_line(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "ecs.toml").write_text(text)
+    with pytest.raises(ClusterError) as raised:
+        engine_of(ECS, tmp_path / "ecs.toml")
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
