@@ -162,11 +162,12 @@ class EngineContainers:
                 self._tell(ev.SlotReturned(attempt.slot.number, [container.key]))
                 return
             try:
+                await self._call(container.output.prepare)
                 seen = await self._call(self._engine.make, order)
             except EngineRefused as refusal:
                 self._told(container, Sighting(container.name, Sight.UNMADE, text=str(refusal)))
                 return
-            except EngineFull as full:
+            except (EngineFull, OSError) as full:
                 if str(full) != self._full:
                     self._full = str(full)
                     logger.warning("%s takes nothing more just now: %s", self._engine.name, full)

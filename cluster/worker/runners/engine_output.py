@@ -26,7 +26,7 @@ class EngineOutput:
         part = engine.output(name, reference, self._position)
         data, self._skip = part.data[self._skip :], max(0, self._skip - len(part.data))
         if data:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.prepare()
             fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 while data:
@@ -35,6 +35,10 @@ class EngineOutput:
                 os.close(fd)
         self._position = part.position
         return part.more
+
+    def prepare(self) -> None:
+        """Makes its directory: whoever watches it may come before anything is written."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
     def size(self) -> int:
