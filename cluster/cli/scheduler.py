@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ class SchedulerGroup(DaemonCommand, click.Group):
     is_flag=True,
     help="First write a large database of an older version anew, so that it gives room back.",
 )
+@click.option(
     "--store",
     default="",
     metavar="URL",
@@ -143,9 +145,9 @@ def _serve(
         HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", debug, hosts) if http else None
     )
     limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output))
-    notify = notify_urls, notify_commands
-    kept = turn_over, store, store_may_lose
-    chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, *notify, limits, door, *kept)
+    where = own, listen, join_listen, advertise
+    kept = SchedulerOptions(*where, lease, notify_urls, notify_commands, limits, door)
+    chosen = replace(kept, turn_over=turn_over, store=store, store_may_lose=store_may_lose)
     return asyncio.run(serve(chosen, ready))
 
 

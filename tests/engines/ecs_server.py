@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ecs import ecs_backends
@@ -22,10 +23,10 @@ from moto.server import ThreadedMotoServer
 
 REGION = "eu-west-1"
 LOCK = threading.Lock()
-MADE = []  # the name of each container, as often as it was made
+MADE: list[str] = []  # the name of each container, as often as it was made
 
 
-def play(backend, task):
+def play(backend: Any, task: Any) -> None:
     """Runs the task's command to its end, as its container would."""
     definition = backend.describe_task_definition(task.task_definition_arn).container_definitions[0]
     own = task.overrides["containerOverrides"][0]
@@ -55,6 +56,7 @@ def play(backend, task):
     except OSError as error:
         stop(task, 127, f"CannotStartContainerError: {error}")
         return
+    assert process.stdout is not None, "it is a pipe"
     for line in process.stdout:
         event = {"timestamp": int(time.time() * 1000), "message": line.decode().rstrip("\n")}
         logs.put_log_events(options["awslogs-group"], stream, [event])
@@ -63,7 +65,7 @@ def play(backend, task):
     task.stop_code = "EssentialContainerExited"
 
 
-def stop(task, code, reason):
+def stop(task: Any, code: int | None, reason: str) -> None:
     task.stopped_at = time.time()
     task.containers[0].exitCode = code
     task.stopped_reason = task.stopped_reason or reason
@@ -71,7 +73,7 @@ def stop(task, code, reason):
     task.last_status = "STOPPED"
 
 
-def run_task(backend, *arguments, **named):
+def run_task(backend: Any, *arguments: Any, **named: Any) -> Any:
     tasks = _run_task(backend, *arguments, **named)
     for task in tasks:
         with LOCK:
@@ -82,7 +84,7 @@ def run_task(backend, *arguments, **named):
     return tasks
 
 
-def stop_task(backend, cluster, name, reason):
+def stop_task(backend: Any, cluster: str, name: str, reason: str) -> Any:
     task = next(t for arn, t in backend.tasks[cluster.split("/")[-1]].items() if arn.endswith(name.split("/")[-1]))
     if task.last_status != "STOPPED":
         task.desired_status, task.stopped_reason = "STOPPED", reason
@@ -91,7 +93,7 @@ def stop_task(backend, cluster, name, reason):
     return task
 
 
-def kill(process):
+def kill(process: Any) -> None:
     """All of the container."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -102,7 +104,7 @@ ecs.EC2ContainerServiceBackend.run_task = run_task
 ecs.EC2ContainerServiceBackend.stop_task = stop_task
 
 
-def main():
+def main() -> None:
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     print(server._server.server_port, flush=True)
