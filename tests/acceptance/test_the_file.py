@@ -42,6 +42,14 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture(scope="module")
+def unpacked(cluster_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the file in it, to copy: to unpack it takes longer."""
+    cache = tmp_path_factory.mktemp("unpacked") / "cache"
+    assert start(cluster_file, cache).returncode == 0
+    return cache
+
+
 def start(file: Path, cache: Path, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": os.environ["PATH"], "CLUSTER_CACHE": str(cache)}
     command = [python, file, *(arguments or ["--version"])]
@@ -171,8 +179,10 @@ class TestOtherUsers:
         assert [path.stat().st_mode & 0o777 for path in (cache, tree.parent)] == [0o700, 0o700]
 
     @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777])
-    def test_a_cache_that_others_may_write_is_refused(self, mode: int, cluster_file: Path, cache: Path) -> None:
-        poisoned = self.poison(cluster_file, cache)
+    def test_a_cache_that_others_may_write_is_refused(
+        self, mode: int, cluster_file: Path, unpacked: Path, cache: Path
+    ) -> None:
+        poisoned = self.poison(unpacked, cache)
         cache.chmod(mode)
         assert_refused(start(cluster_file, cache), str(cache), f"{mode:o}")
         assert not poisoned.exists()
@@ -184,24 +194,28 @@ class TestOtherUsers:
         assert list(cache.iterdir()) == []
 
     @pytest.mark.parametrize("mode", [0o755, 0o722])
-    def test_a_tree_that_others_may_enter_is_refused(self, mode: int, cluster_file: Path, cache: Path) -> None:
-        poisoned = self.poison(cluster_file, cache)
+    def test_a_tree_that_others_may_enter_is_refused(
+        self, mode: int, cluster_file: Path, unpacked: Path, cache: Path
+    ) -> None:
+        poisoned = self.poison(unpacked, cache)
         (tree,) = cache.glob("*/site-packages")
         tree.parent.chmod(mode)
         assert_refused(start(cluster_file, cache), str(tree.parent))
         assert not poisoned.exists()
 
     def test_a_cache_below_a_directory_that_others_may_change_is_refused(
-        self, cluster_file: Path, tmp_path: Path
+        self, cluster_file: Path, unpacked: Path, tmp_path: Path
     ) -> None:
         open_to_all = tmp_path / "open"
-        poisoned = self.poison(cluster_file, open_to_all / "cache")
+        poisoned = self.poison(unpacked, open_to_all / "cache")
         open_to_all.chmod(0o777)
         assert_refused(start(cluster_file, open_to_all / "cache"), str(open_to_all), "chmod go-w")
         assert not poisoned.exists()
 
-    def test_a_link_to_such_a_cache_is_refused(self, cluster_file: Path, cache: Path, tmp_path: Path) -> None:
-        poisoned = self.poison(cluster_file, cache)
+    def test_a_link_to_such_a_cache_is_refused(
+        self, cluster_file: Path, unpacked: Path, cache: Path, tmp_path: Path
+    ) -> None:
+        poisoned = self.poison(unpacked, cache)
         cache.chmod(0o777)
         link = tmp_path / "link"
         link.symlink_to(cache)
@@ -209,15 +223,15 @@ class TestOtherUsers:
         assert not poisoned.exists()
 
     @as_root
-    def test_a_cache_of_another_user_is_refused(self, cluster_file: Path, cache: Path) -> None:
-        poisoned = self.poison(cluster_file, cache)
+    def test_a_cache_of_another_user_is_refused(self, cluster_file: Path, unpacked: Path, cache: Path) -> None:
+        poisoned = self.poison(unpacked, cache)
         os.chown(cache, NOBODY, NOBODY)
         assert_refused(start(cluster_file, cache), str(cache), str(NOBODY))
         assert not poisoned.exists()
 
     @as_root
-    def test_a_tree_of_another_user_is_refused(self, cluster_file: Path, cache: Path) -> None:
-        poisoned = self.poison(cluster_file, cache)
+    def test_a_tree_of_another_user_is_refused(self, cluster_file: Path, unpacked: Path, cache: Path) -> None:
+        poisoned = self.poison(unpacked, cache)
         (tree,) = cache.glob("*/site-packages")
         os.chown(tree.parent, NOBODY, NOBODY)
         assert_refused(start(cluster_file, cache), str(tree.parent))
@@ -264,9 +278,9 @@ class TestOtherUsers:
             os.chown(home, NOBODY, NOBODY)
             yield Path(home)
 
-    def poison(self, file: Path, cache: Path) -> Path:
+    def poison(self, unpacked: Path, cache: Path) -> Path:
         """Fills the cache, changes what lies there, and returns the path of what the change would leave behind."""
-        start(file, cache)
+        shutil.copytree(unpacked, cache)
         (tree,) = cache.glob("*/site-packages")
         mark = cache.parent / "poisoned"
         (tree / "cluster" / "__init__.py").write_text(f"open({str(mark)!r}, 'w')\n")
