@@ -32,6 +32,7 @@ COMMANDS = {
     "usage": ("cluster.cli.usage:usage", "Tell what was used, by users, jobs' names or workers."),
     "top": ("cluster.cli.top.command:top", "Show what goes on, live, in a terminal."),
     "events": ("cluster.cli.events:events", "Tell what happens to jobs and workers."),
+    "traces": ("cluster.cli.traces.command:traces", "Tell an OpenTelemetry collector of the lives of jobs."),
     "prune": ("cluster.cli.keeping:prune", "Delete now what is kept no longer."),
     "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),
     "gateway": ("cluster.cli.gateway:gateway", "Run the HTTP door of a cluster."),

@@ -20,6 +20,7 @@ SUBJECTS = (
     "history",
     "events",
     "top",
+    "metrics",
     "http",
     "execute",
     "files",
