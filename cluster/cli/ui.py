@@ -6,13 +6,21 @@ import sys
 import click
 
 from cluster.cli.connection import endpoint
-from cluster.domain.base.errors import Conflict, NotPermitted
+from cluster.cli.options import Parsed
+from cluster.domain.base.errors import Conflict, InvalidInput, NotPermitted
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:9]) < 1 << 16):
+        raise InvalidInput(f"{text!r} is no port: use a number from 1 to 65535")
+    return int(text)
+
+
+PORT = Parsed("port", _port)
 
 
 @click.command()
-@click.option(
-    "--port", default=0, metavar="PORT", type=click.IntRange(0, 65535), help="Serve it on this loopback port."
-)
+@click.option("--port", default=0, metavar="PORT", type=PORT, help="Serve it on this loopback port.")
 @click.option("--no-open", is_flag=True, help="Only print the address.")
 @click.pass_context
 def ui(ctx: click.Context, port: int, no_open: bool) -> int:

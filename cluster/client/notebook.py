@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus, format_duration
+from cluster.domain.job.endings import OK
 from cluster.domain.job.states import COUNTED
 
 MOST_OF_CELL = 200  # characters
@@ -27,7 +28,7 @@ def _text(value: object) -> str:
 def job_html(job: Any) -> str:
     counts = ", ".join(f"{count} {state.word}" for state in COUNTED if (count := job.counts.of(state)))
     took = format_duration(job.ended_at - job.started_at) if job.started_at and job.ended_at else ""
-    facts = (("name", job.spec.name), ("state", job.state.word), ("reason", job.reason if job.reason != "ok" else ""))
+    facts = (("name", job.spec.name), ("state", job.state.word), ("reason", job.reason if job.reason != OK else ""))
     more = (("tasks", counts if job.is_array else ""), ("took", took), ("waits for", job.waits_for))
     return table((("job", job.number), *facts, *more, ("owner", job.owner), ("command", " ".join(job.spec.argv))))
 

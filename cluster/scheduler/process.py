@@ -121,9 +121,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
             raise
         renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
         stop = stop_signal()
-        theirs = directory / GATEWAY
-        kept = partial(certify, authority, theirs)
-        gateway = GatewayKeeper(options.http, ["--directory", str(theirs)], kept) if options.http else None
+        gateway = _gateway(options.http, authority, directory / GATEWAY)
         try:
             try:
                 await service.start(addresses)
@@ -143,6 +141,13 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
                 await gateway.stop()
             await service.stop()
         return service.driver.exit_code
+
+
+def _gateway(http: HttpOptions | None, authority: Authority, directory: Path) -> GatewayKeeper | None:
+    """What keeps the gateway beside the scheduler, with a directory of its own; None: there is none."""
+    return (
+        GatewayKeeper(http, ["--directory", str(directory)], partial(certify, authority, directory)) if http else None
+    )
 
 
 def _check(options: SchedulerOptions) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.client.fetching import Fetcher
+from cluster.client.fetching import Fetcher, FetchListener
 from cluster.client.landing import Landing
 from cluster.client.results import TaskResults
 from cluster.client.retrying import RetryPatience
@@ -68,7 +68,7 @@ def fetch(store: Store, to: Path, **how: Any) -> None:
     patience = RetryPatience()
     patience.renew()
     backend: Any = store
-    asyncio.run(Fetcher(backend, patience, to, **how).fetch(RESULTS))
+    asyncio.run(Fetcher(backend, patience, to, FetchListener(), **how).fetch(RESULTS))
 
 
 def expect_all(to: Path) -> None:

@@ -19,13 +19,13 @@ RUN = (TaskState.RUNNING, TaskState.FINISHING)
 WAIT = tuple(state for state in LIVE if state not in RUN)
 
 
-class Sight(NamedTuple):
+class Answered(NamedTuple):
     jobs: list[Job]
     workers: tuple[Worker, ...]
     queue: QueueStatus | None  # None: they are not told of it
 
 
-async def look(cluster: AsyncClient, find: str) -> Sight:
+async def look(cluster: AsyncClient, find: str) -> Answered:
     """The newest jobs, those that run and that wait, those that `find` names; the workers; the queue."""
     found: dict[int, Job] = {}
     for some in (
@@ -38,12 +38,12 @@ async def look(cluster: AsyncClient, find: str) -> Sight:
         with suppress(ClusterError):  # it is a part of a name, and no selector
             found |= {job.number: job for job in await cluster.list(find, limit=FOUND)}
     if cluster.endpoint.is_worker:
-        return Sight(list(found.values()), (), None)
+        return Answered(list(found.values()), (), None)
     try:
         queue = await cluster.queue()
     except NotPermitted:
         queue = None
-    return Sight(list(found.values()), await cluster.workers(), queue)
+    return Answered(list(found.values()), await cluster.workers(), queue)
 
 
 async def failed_since(cluster: AsyncClient, moment: float) -> list[float]:

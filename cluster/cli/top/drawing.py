@@ -9,6 +9,7 @@ from cluster.client.types import Job, Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus, format_duration, format_size
 from cluster.domain.job.amounts import MEMORY
+from cluster.domain.job.endings import OK
 from cluster.domain.job.states import COUNTED, TaskState
 from cluster.domain.scheduler.worker_record import WorkerState
 
@@ -136,7 +137,7 @@ def _job_cells(job: Job, now: float) -> tuple[str, ...]:
     took = format_duration(max(0.0, (job.ended_at or now) - job.started_at)) if job.started_at else "-"
     state = "paused" if job.pause and not job.state.ended else job.state.word
     reason = reason_of(job)
-    cells = (str(job.number), state, tasks, took, job.spec.name, "" if reason == "ok" else reason, job.owner)
+    cells = (str(job.number), state, tasks, took, job.spec.name, "" if reason == OK else reason, job.owner)
     return (*cells, command_of(job.spec)[:200])
 
 

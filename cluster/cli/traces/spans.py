@@ -10,6 +10,7 @@ from uuid import UUID
 
 from cluster.client.types import Job, Task
 from cluster.domain.base.printable import printable
+from cluster.domain.job.endings import OK
 from cluster.domain.job.states import TaskState
 
 
@@ -64,7 +65,7 @@ def _attempt(job: Job, task: Task, attempt: Task, trace: int, root: int) -> JobS
     }
     end = max(attempt.ended_at or job.ended_at, attempt.started_at)
     own = _id(job.id, f"{task.index}#{attempt.attempt}")
-    failure = "" if attempt.reason == "ok" else attempt.reason
+    failure = "" if attempt.reason == OK else attempt.reason
     return JobSpan(f"attempt {number}#{attempt.attempt}", trace, own, root, attempt.started_at, end, failure, words)
 
 
