@@ -63,7 +63,8 @@ function Inside({ leave }: { leave: (why: string) => void }) {
   }, []);
   useEffect(() => {
     document.title = `${title(place)} · cluster`;
-    main.current?.focus();
+    main.current?.focus({ preventScroll: true });
+    scrollTo(0, 0);
   }, [place]);
   return (
     <>

@@ -22,6 +22,7 @@ SUBJECTS = (
     "top",
     "metrics",
     "http",
+    "ui",
     "execute",
     "files",
     "results",

@@ -18,7 +18,7 @@ export function RunForm() {
     setSaid("");
     const spec: any = { argv: LANGUAGES[language]!(text), millicpus: Math.round(Number(cpus) * 1000) };
     if (name) spec.name = name;
-    if (Number(tasks) > 1) spec.array = { ranges: [{ first: "1", last: tasks }] };
+    if (Number(tasks) > 1) spec.array = [{ first: "1", last: tasks, step: "1" }];
     try {
       const made = await call<any>("POST", "/v1/jobs", spec);
       location.hash = `#/jobs/${made.number}`;

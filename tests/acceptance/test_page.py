@@ -1,0 +1,134 @@
+"""The page in a real browser, against a real cluster of two workers, as its user opens it by `cluster ui`."""
+
+import http.client
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.acceptance.browser import needs_browser
+from tests.acceptance.command import Command
+from tests.acceptance.daemons import Daemons
+from tests.acceptance.page_browser import PHONE, chromium, opened, own_page
+from tests.patience import PATIENCE
+
+pytestmark = [pytest.mark.slow, needs_browser]
+
+VIEWS = ("#/", "#/jobs", "#/jobs/1", "#/workers", "#/run", "#/nowhere")
+
+
+@dataclass
+class Shown:
+    """A cluster, its user's page, and a browser."""
+
+    daemons: Daemons
+    url: str
+    browser: Browser
+
+    @property
+    def command(self) -> Command:
+        return self.daemons.command
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    expect.set_options(timeout=PATIENCE * 1000)
+    with Daemons(Command(tmp_path_factory.mktemp("home"))) as daemons:
+        daemons.start_scheduler()
+        for name in ("box1", "box2"):
+            daemons.start_worker(name, "--cpus", "2")
+        with own_page(daemons.command) as url, chromium() as browser:
+            yield Shown(daemons, url, browser)
+
+
+def test_a_job_is_submitted_followed_cancelled_and_tried_again(shown: Shown) -> None:
+    with opened(shown.browser, shown.url) as seen:
+        seen.page.on("dialog", lambda dialog: dialog.accept())
+        seen.go("#/run")
+        seen.page.get_by_label("Text").fill("echo came from $CLUSTER_TASK; exec sleep 1000")
+        seen.page.get_by_label("Name").fill("endless")
+        seen.page.get_by_label("Tasks").fill("2")
+        seen.page.get_by_role("button", name="Submit").click()
+        expect(seen.page.get_by_role("log")).to_contain_text("came from 1")
+        headline = seen.page.locator("p.headline")
+        expect(headline).to_contain_text("running")
+        seen.page.get_by_role("button", name="Cancel").click()
+        expect(headline).to_contain_text("cancelled")
+        assert shown.command.ok("job", "list", "--json").json[0]["state"] == "cancelled"
+        seen.page.get_by_role("button", name="Retry").click()
+        expect(headline).to_contain_text("running")
+        shown.command.ok("job", "cancel", "endless")
+        expect(headline).to_contain_text("cancelled")  # by an event: nobody has touched the page
+        assert seen.complaints == []
+
+
+def test_a_worker_is_drained_and_takes_work_again(shown: Shown) -> None:
+    with opened(shown.browser, shown.url) as seen:
+        seen.page.on("dialog", lambda dialog: dialog.accept())
+        seen.go("#/workers")
+        row = seen.page.get_by_role("row").filter(has_text="box2")
+        row.get_by_role("button", name="Drain").click()
+        expect(row).to_contain_text("drained")
+        row.get_by_role("button", name="Resume").click()
+        expect(row).to_contain_text("online")
+        assert seen.complaints == []
+
+
+def test_jobs_are_found_and_opened_by_keys_alone_on_a_phone(shown: Shown) -> None:
+    shown.command.ok("job", "submit", "--name", "needle", "--", "true")
+    with opened(shown.browser, shown.url, viewport=PHONE) as seen:
+        seen.page.keyboard.press("g")
+        seen.page.keyboard.press("j")
+        expect(seen.page.get_by_role("heading", name="Jobs")).to_be_visible()
+        seen.page.keyboard.press("/")
+        seen.page.keyboard.type("needle")
+        expect(seen.page.get_by_text("1 shown")).to_be_visible()
+        assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for key in ("Tab", "Tab", "j", "Enter"):  # past the choice of states into the list, and down it
+            seen.page.keyboard.press(key)
+        expect(seen.page.get_by_role("heading", name="needle")).to_be_visible()
+
+
+def test_a_scheduler_that_goes_is_told_and_the_page_comes_back_by_itself(shown: Shown) -> None:
+    with opened(shown.browser, shown.url) as seen:
+        trouble = seen.page.get_by_role("status").filter(has_text="Trying again")
+        shown.daemons.kill("scheduler")
+        expect(trouble).to_be_visible()
+        shown.daemons.start_scheduler()
+        expect(trouble).to_be_hidden()
+        shown.command.ok("job", "submit", "--name", "afterwards", "--", "true")
+        expect(seen.page.get_by_role("main")).to_contain_text("afterwards")
+
+
+def test_others_of_this_machine_and_pages_of_other_names_get_nothing(shown: Shown) -> None:
+    with opened(shown.browser, shown.url.partition("#")[0] + "#secret=H1.somebody-else") as seen:
+        expect(seen.page.get_by_role("alert")).to_contain_text("another `cluster ui`")
+        assert "secret" not in seen.page.url
+    where = urlsplit(shown.url)
+    secret = where.fragment.removeprefix("secret=")
+    for headers, status in (
+        ({}, 401),
+        ({"Authorization": f"Bearer {secret[:-1]}"}, 401),
+        ({"Authorization": f"Bearer {secret}", "Host": "evil.example"}, 421),
+        ({"Authorization": f"Bearer {secret}", "Origin": "http://evil.example"}, 403),
+        ({"Authorization": f"Bearer {secret}"}, 200),
+    ):
+        connection = http.client.HTTPConnection(where.netloc, timeout=PATIENCE)
+        connection.request("GET", "/v1/whoami", headers=headers)
+        assert connection.getresponse().status == status, headers
+        connection.close()
+
+
+@pytest.mark.extra_page
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_breaks_a_rule_of_accessibility(shown: Shown, scheme: str) -> None:
+    shown.command.ok("job", "submit", "--array", "1-3", "--", "sh", "-c", "echo out; test $CLUSTER_TASK != 2")
+    for viewport in (None, PHONE):
+        options = {"viewport": viewport} if viewport else {}
+        with opened(shown.browser, shown.url, color_scheme=scheme, **options) as seen:
+            for view in VIEWS:
+                seen.go(view)
+                seen.page.get_by_role("heading", level=1).wait_for()
+                assert seen.audit() == [], view
