@@ -4,6 +4,7 @@
 python3 build.py                     makes dist/cluster, the one file, for this machine
 python3 build.py --platform manylinux_2_28_aarch64
                                      makes it for another one, as dist/cluster-aarch64
+python3 build.py --with redis        makes it with the client of Redis in it
 python3 build.py test [--quick] ...  checks everything; further arguments go to pytest
 python3 build.py test --sim 10000    runs seeds of the simulation on all cores, so many or (5000-5999) those, alone
 python3 build.py fix                 formats the code and repairs what the linter can
@@ -20,6 +21,7 @@ import argparse
 import platform
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools import checks, locks, page, protos
@@ -34,7 +36,8 @@ def main() -> None:
     try:
         match options.task:
             case "file":
-                print(make_file(options.platform, options.output, fast=options.fast))
+                extras = [name for names in options.extras for name in names.split(",")]
+                print(make_file(options.platform, options.output, fast=options.fast, extras=extras))
             case "test" if options.sim is not None:
                 sys.exit(checks.simulate(options.sim))
             case "test":
@@ -49,8 +52,11 @@ def main() -> None:
         sys.exit(f"build: failed with code {failure.returncode}: {' '.join(map(str, failure.cmd))}")
 
 
-def make_file(wanted_platform: str | None = None, output: Path | None = None, *, fast: bool = False) -> Path:
-    """Makes the one file for that platform (this machine, when None) and returns where it is. `fast`: a larger one."""
+def make_file(
+    wanted_platform: str | None = None, output: Path | None = None, *, fast: bool = False, extras: Sequence[str] = ()
+) -> Path:
+    """Makes the one file for that platform (this machine, when None) and returns where it is. `fast`: a larger one.
+    `extras`: of pyproject.toml, whose packages come along."""
     machine = _machine(wanted_platform or platform.machine())
     name = "cluster" if machine == platform.machine() else f"cluster-{machine}"
     output = (output or REPOSITORY / "dist" / name).absolute()
@@ -60,6 +66,7 @@ def make_file(wanted_platform: str | None = None, output: Path | None = None, *,
         page.make()
     except page.NoNpm as missing:
         sys.exit(f"build: {missing}")
+    pack += [f"--with={extra}" for extra in extras]
     subprocess.run(pack, check=True, cwd=REPOSITORY, env=clean_environ())
     return output
 
@@ -80,6 +87,7 @@ def _command_line() -> tuple[argparse.Namespace, list[str]]:
     parser.set_defaults(task="file")
     parser.add_argument("--platform", metavar="NAME", help="the platform to make the file for")
     parser.add_argument("--output", metavar="PATH", type=Path, help="where the file goes instead of dist/")
+    parser.add_argument("--with", dest="extras", metavar="EXTRAS", action="append", default=[], help="such as redis")
     parser.add_argument("--fast", action="store_true", help="compress less: a larger file, in a third of the time")
     tasks = parser.add_subparsers(dest="task", metavar="TASK")
     test = tasks.add_parser("test", help="check everything", add_help=False)

@@ -9,10 +9,12 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,8 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # there too; the one for 2.17 has two names.
 GLIBC = (2, 28)
 MANYLINUX = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
+# What an extra of pyproject.toml adds to the file: distributions as requirements/dev.lock has them, so what was tested.
+EXTRAS = {"redis": ("redis", "async-timeout")}
 # What starts the file. Nothing of ours is in site-packages, and what is may cost 20 ms and more (.pth files): so Python
 # need not look there (-S), nor at variables and the user's own modules (-I).
 INTERPRETER = "/usr/bin/env -S python3 -S -I"
@@ -46,17 +50,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tools.pack", description="Makes the one file.")
     parser.add_argument("--machine", required=True, help="x86_64 or aarch64")
     parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--with", dest="extras", action="append", default=[], choices=sorted(EXTRAS))
     parser.add_argument("--fast", action="store_true", help="compress less: a larger file, in a third of the time")
     options = parser.parse_args()
     with TemporaryDirectory(dir=BUILD) as stage:
-        pack(options.machine, Path(stage), options.output, FAST if options.fast else WELL)
+        pack(options.machine, Path(stage), options.output, FAST if options.fast else WELL, options.extras)
 
 
-def pack(machine: str, stage: Path, output: Path, preset: int) -> None:
-    """Puts the file for that machine together in the empty directory `stage` and moves it to `output`.
+def pack(machine: str, stage: Path, output: Path, preset: int, extras: Sequence[str] = ()) -> None:
+    """Puts the file for that machine together in the empty directory `stage` and moves it to `output`; with the
+    packages of these extras.
     `preset`: of lzma, how well modules are compressed."""
     tree, licences = stage / "tree", stage / "licences"
-    for wheels in _installed(machine):
+    for wheels in _installed(machine, extras):
         _merge(wheels, tree, [file for file in _files(wheels) if file.suffix in (".py", ".so")])
         _merge(wheels, licences, [file for file in _files(wheels) if _is_licence(file)])
     _merge(REPOSITORY, licences, [Path("LICENSE")])
@@ -89,24 +95,34 @@ def _contents(machine: str, build_id: str, modules: list[Path]) -> dict[str, obj
     return {"ID": build_id, "MADE_FOR": made_for, "GLIBC": GLIBC, "SUFFIXES": tuple(sorted(suffixes))}
 
 
-def _installed(machine: str) -> list[Path]:
-    """The wheels of requirements/run.lock for that machine, unpacked: a directory for each Python.
+def _installed(machine: str, extras: Sequence[str]) -> list[Path]:
+    """The wheels of requirements/run.lock for that machine, and of these extras, unpacked: a directory for each Python.
 
     pip evaluates environment markers for the Python that it runs under, not for the one asked for; our locks have
     no marker that would differ between them.
     """
-    lock = lock_file("run")
-    key = hashlib.sha256(lock.read_bytes() + repr((PYTHONS, MANYLINUX)).encode()).hexdigest()[:16]
+    wanted = lock_file("run").read_text() + extra_lock(lock_file("dev").read_text(), extras)
+    key = hashlib.sha256(wanted.encode() + repr((PYTHONS, MANYLINUX)).encode()).hexdigest()[:16]
     place = BUILD / f"wheels-{machine}-{key}"
     with locked("wheels"):
         if not place.exists():
             print(f"build: fetching the wheels for {machine}", file=sys.stderr, flush=True)
             partial_place = place.with_suffix(".partial")
             shutil.rmtree(partial_place, ignore_errors=True)
+            partial_place.mkdir()
+            lock = partial_place / "wanted.lock"
+            lock.write_text(wanted)
             with ThreadPoolExecutor(len(PYTHONS)) as pool:
                 list(pool.map(partial(_install, machine, lock, partial_place), PYTHONS))
             partial_place.rename(place)
     return [place / python for python in PYTHONS]
+
+
+def extra_lock(lock: str, extras: Sequence[str]) -> str:
+    """Of a lock's text the distributions of these extras, for every Python. KeyError where one is not in it."""
+    entries = dict(re.findall(r"^([\w.-]+)(==.*\n(?: .*\n)*)", lock, re.MULTILINE))
+    names = sorted({name for extra in extras for name in EXTRAS[extra]})
+    return "".join(name + re.sub(r" ; [^\\]*", " ", entries[name], count=1) for name in names)
 
 
 def _install(machine: str, lock: Path, place: Path, python: str) -> None:

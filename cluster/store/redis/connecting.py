@@ -46,7 +46,7 @@ def connect(url: str) -> "redis.Redis":
     except ImportError:
         raise Unusable(
             f"the store {place} needs the client of Redis, which this program was made without: "
-            "run it from its source (python3 -m cluster), by a Python that has the package `redis`"
+            "make it by `python3 build.py --with redis`"
         ) from None
     options: dict[str, Any] = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
     try:
