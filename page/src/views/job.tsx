@@ -3,16 +3,19 @@ import { bytes, call } from "../api";
 import { isLive, type Job, type Live } from "../live";
 import { Act } from "../parts/act";
 import { Output } from "../parts/output";
+import { TasksGrid } from "../parts/tasks_grid";
+import { Tree } from "../parts/tree";
 import { State } from "../parts/state";
 import { age, clock, command, count, harmless, plain, size, total } from "../words";
 
-const TASKS = 200; // that are listed
+const TASKS = 50; // that are listed
 
 export function JobView({ live, number }: { live: Live; number: number }) {
   const [job, setJob] = useState<Job | null>(null);
   const [tasks, setTasks] = useState<any[]>([]);
   const [files, setFiles] = useState<any[]>([]);
   const [why, setWhy] = useState("");
+  const [chosen, setChosen] = useState<number | null>(null); // the task whose output alone is shown
   const load = async () => {
     try {
       const found = await call<any>("GET", `/v1/jobs/${number}?max_tasks=${TASKS}`);
@@ -58,8 +61,11 @@ export function JobView({ live, number }: { live: Live; number: number }) {
         {!isLive(job) && <><dt>Exit code</dt><dd>{job.exit_code ?? 0}</dd></>}
       </dl>
       <Why job={job} tasks={tasks} />
-      <h2>Output</h2>
-      <Output path={`/v1/jobs/${number}/logs`} key={`${number}/${job.counts ? total(job.counts) : 0}`} />
+      <Tree live={live} number={number} />
+      {total(job.counts) > 1 && <><h2>All tasks</h2><TasksGrid job={job} live={live} open={setChosen} /></>}
+      <h2>Output{chosen !== null && ` of task ${chosen}`}</h2>
+      {chosen !== null && <p><button class="quiet" onClick={() => setChosen(null)}>Show the output of all</button></p>}
+      <Output path={`/v1/jobs/${number}${chosen === null ? "" : `.${chosen}`}/logs`} />
       {files.length > 0 && <Files number={number} files={files} />}
       <h2>Tasks</h2>
       <table>
