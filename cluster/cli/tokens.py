@@ -14,7 +14,7 @@ from cluster.domain.base.quantities import parse_duration
 from cluster.domain.trust.tokens import parse_join_token, split_address
 
 MOST_NAMES = 5  # of those who have joined, in one row
-ROLES = ["worker", "user", "viewer", "admin", "gateway"]
+ROLES = ["worker", "user", "viewer", "admin", "gateway", "pools"]
 OF_MACHINES = ("worker", "gateway")
 COLUMNS = ("TOKEN", "FOR", "ROLE", "USER", "STATE", "MAKER", "CREATED", "EXPIRES", "USES LEFT", "JOINED")
 

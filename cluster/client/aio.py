@@ -15,6 +15,7 @@ from cluster.client.following import CallAge, FollowedJobs
 from cluster.client.keeping import AsyncKeeping
 from cluster.client.ordering import OrderVerbs
 from cluster.client.past import PastVerbs
+from cluster.client.pools import AsyncPools
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.result_verbs import ResultVerbs
@@ -40,7 +41,7 @@ from cluster.domain.job.states import TaskState
 T = TypeVar("T")
 
 
-class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs, AsyncKeeping):
+class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs, AsyncKeeping, AsyncPools):
     """Submits jobs, shows and changes them. Use it as a context manager, or close it; the first call connects.
 
     Selectors name jobs and tasks as on the command line: 5, "5.1-10", "5:failed", "last", a job's name. Durations and

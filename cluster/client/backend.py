@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cluster.client.keeping import KeepingBackend
+from cluster.client.pools import PoolsBackend
 from cluster.client.position import Position
 from cluster.client.results import TaskResults
 from cluster.client.types import (
@@ -63,7 +64,7 @@ class WantedHistory:
     page: str = ""
 
 
-class Backend(KeepingBackend, Protocol):
+class Backend(KeepingBackend, PoolsBackend, Protocol):
     """Makes the calls. Selectors are texts as people type them; see AsyncClient for what each verb does."""
 
     address: str

@@ -24,6 +24,7 @@ from cluster.client.messages import (
     worker_of,
 )
 from cluster.client.past import stats_of, usage_of
+from cluster.client.pools import PoolCalls
 from cluster.client.result_calls import ResultCalls
 from cluster.client.types import (
     ClusterEvent,
@@ -53,10 +54,10 @@ from cluster.rpc.specs import changes_to_proto
 from cluster.v1 import jobs_pb2
 
 # Where services are that are not with the admin's.
-_FILES = {"Events": "events", "Files": "files", "Room": "room"}
+_FILES = {"Events": "events", "Files": "files", "Pools": "pools", "Room": "room"}
 
 
-class JobsServiceBackend(ContentCalls, ResultCalls, KeepingCalls):
+class JobsServiceBackend(ContentCalls, ResultCalls, KeepingCalls, PoolCalls):
     """The verbs as calls of the Jobs service, which a `stub` makes: gRPC's, or one like it. Subclasses say how it is
     reached."""
 

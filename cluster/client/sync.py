@@ -35,6 +35,7 @@ from cluster.domain.base.errors import ClusterError
 from cluster.domain.files.tree import Entry
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.pool_board import PoolStatus
 
 if TYPE_CHECKING:
     from cluster.client.files.job_files import Path, Stdin
@@ -213,6 +214,14 @@ class Client:
     def prune(self, *, keep_jobs: str = "", keep_output: str = "", dry_run: bool = False) -> Pruned:
         """Deletes now what is kept no longer, or only says what that is. See AsyncClient.prune."""
         return self._do(self._inner.prune(keep_jobs=keep_jobs, keep_output=keep_output, dry_run=dry_run))
+
+    def pools(self) -> tuple[PoolStatus, ...]:
+        """The pools that somebody keeps. See AsyncClient.pools."""
+        return self._do(self._inner.pools())
+
+    def set_pool(self, name: str, *, count: int | None = None, paused: bool = False) -> PoolStatus:
+        """Says how many workers a pool is to have. See AsyncClient.set_pool."""
+        return self._do(self._inner.set_pool(name, count=count, paused=paused))
 
     def pause_queue(self, *, reason: str = "") -> QueueStatus:
         """Pauses the queue: nothing starts until it is resumed; jobs are accepted, and running tasks go on."""

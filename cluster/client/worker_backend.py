@@ -40,6 +40,7 @@ from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
+from cluster.domain.scheduler.pool_board import PoolStatus, PoolWish
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import Role
 from cluster.domain.trust.tokens import split_address
@@ -48,6 +49,7 @@ from cluster.rpc.errors import calling
 from cluster.v1 import files_pb2, worker_pb2, worker_pb2_grpc
 
 _NO_FILES = "a worker that stands alone keeps no files: only a scheduler takes uploads"
+_NO_POOLS = "a worker that stands alone has no pools: ask a scheduler"
 
 
 class WorkerBackend:
@@ -241,6 +243,12 @@ class WorkerBackend:
 
     async def prune(self, keep_jobs: str, keep_output: str, *, dry_run: bool) -> Pruned:
         self._refuse_to_keep()
+
+    async def pools(self) -> tuple[PoolStatus, ...]:
+        raise InvalidInput(_NO_POOLS)
+
+    async def set_pool(self, wish: PoolWish) -> PoolStatus:
+        raise InvalidInput(_NO_POOLS)
 
     async def close(self) -> None:
         if self._channel is not None:

@@ -9,13 +9,15 @@ from cluster.domain.trust.identity import Role
 _NOBODY: frozenset[Role] = frozenset()
 _ANYBODY = frozenset(Role) - {Role.ATTEMPT}
 # Whoever has a certificate to renew.
-_CERTIFIED = frozenset({Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER, Role.GATEWAY})
+_CERTIFIED = frozenset({Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER, Role.GATEWAY, Role.POOLS})
 _WORKERS = frozenset({Role.WORKER})
 _READERS = frozenset({Role.ADMIN, Role.USER, Role.VIEWER})
 _USERS = frozenset({Role.ADMIN, Role.USER})
 # Jobs call by their workers, which vouch for them (cluster.rpc.vouching).
 _AND_JOBS = frozenset({Role.ATTEMPT})
 _ADMINS = frozenset({Role.ADMIN})
+# Who makes and removes workers by demand: only tokens for one worker each, and only the workers of pools.
+_POOLS = frozenset({Role.POOLS})
 
 ROLES: dict[str, frozenset[Role]] = {
     "/grpc.health.v1.Health/Check": _ANYBODY,
@@ -62,14 +64,14 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Jobs/Stats": _READERS,
     "/cluster.v1.Jobs/Usage": _READERS,
     "/cluster.v1.Jobs/MapTasks": _READERS,
-    "/cluster.v1.Tokens/CreateToken": _ADMINS,
+    "/cluster.v1.Tokens/CreateToken": _ADMINS | _POOLS,
     "/cluster.v1.Tokens/ListTokens": _ADMINS,
     "/cluster.v1.Tokens/RevokeToken": _ADMINS,
     "/cluster.v1.Users/WhoAmI": _READERS,
     "/cluster.v1.Users/ListUsers": _ADMINS,
     "/cluster.v1.Users/RevokeUser": _ADMINS,
-    "/cluster.v1.Workers/RemoveWorker": _ADMINS,
-    "/cluster.v1.Workers/DrainWorkers": _ADMINS,
+    "/cluster.v1.Workers/RemoveWorker": _ADMINS | _POOLS,
+    "/cluster.v1.Workers/DrainWorkers": _ADMINS | _POOLS,
     "/cluster.v1.Workers/ResumeWorkers": _ADMINS,
     "/cluster.v1.Metrics/ShowMetrics": _READERS,
     "/cluster.v1.Room/ShowRoom": _READERS,
@@ -79,6 +81,9 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Queue/ShowQueue": _READERS,
     "/cluster.v1.Events/Follow": _READERS,
     "/cluster.v1.Queue/SetShare": _ADMINS,
+    "/cluster.v1.Pools/Exchange": _POOLS,
+    "/cluster.v1.Pools/ListPools": _READERS | _POOLS,
+    "/cluster.v1.Pools/SetPool": _ADMINS,
     "/cluster.v1.Worker/StartJob": _USERS,
     "/cluster.v1.Worker/StopJob": _USERS,
     "/cluster.v1.Worker/RecordJobStatus": _USERS,
@@ -120,6 +125,7 @@ VERBS = {
     "/cluster.v1.Queue/PauseQueue": "queue pause",
     "/cluster.v1.Queue/ResumeQueue": "queue resume",
     "/cluster.v1.Queue/SetShare": "user share",
+    "/cluster.v1.Pools/SetPool": "pool scale",
     "/cluster.v1.Worker/StartJob": "job submit",
     "/cluster.v1.Worker/StopJob": "job cancel",
     "/cluster.v1.Worker/RecordJobStatus": "job state",

@@ -34,7 +34,7 @@ def rows(page: str) -> list[list[str]]:
 
 
 def test_who_may_do_what_is_what_the_code_lets_pass() -> None:
-    people = (Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER, Role.ATTEMPT, Role.GATEWAY)
+    people = (Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER, Role.ATTEMPT, Role.GATEWAY, Role.POOLS)
     said = {row[0]: row[1:] for row in rows("security.md") if "/" in row[0]}
     held = {
         method.rpartition(".")[2]: ["yes" if role in roles else "" for role in people]

@@ -13,16 +13,19 @@ from typing import NamedTuple
 
 import pytest
 
-from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, NotFound
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, NotFound, NotPermitted
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
+from cluster.domain.pools.told import PoolWorker
 from cluster.domain.scheduler.effects import Decided
+from cluster.domain.scheduler.pool_board import PoolTold, PoolWish
 from cluster.domain.scheduler.retention import Limits
 from cluster.domain.scheduler.views import Detail
 from cluster.domain.session.home import Home
+from cluster.domain.session.offer import Offer
 from cluster.domain.trust.enrolments import Maker
 from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Role
 from cluster.domain.trust.tokens import JoinToken, TokenRecord
@@ -203,6 +206,50 @@ def test_output_is_read_by_who_sees_the_job_and_taken_in_from_who_has_run_it(tmp
     in_house(tmp_path, body)
 
 
+def test_who_keeps_pools_hears_what_waits_and_touches_nothing_but_its_workers(tmp_path: Path) -> None:
+    pools = caller("keeper", Role.POOLS)
+    gpu = PoolTold("gpu", "command", 0, 5, 2, time.time() - 40, trouble="no quota", millicpus=2000)
+
+    async def body(house: House) -> None:
+        may = house.may
+        with pytest.raises(NotFound, match="no pool 'gpu'"):
+            await may.pools.set(PoolWish("gpu", 3))
+        await may.jobs.submit(ADA, IDS[0], JobSpec(("true",), array=(ArraySegment(1, 3),)))
+        await may.jobs.submit(ADA, IDS[1], JobSpec(("true",), millicpus=4000))
+        news = await may.pools.exchange([gpu])
+        assert sorted((request.millicpus, ready) for request, ready in news.demand) == [(1000, 3), (4000, 1)]
+        assert (news.workers, news.wishes) == ([], [])
+        why = [(await may.jobs.show(ADA, number))[0].pending_because for number in ("1", "2")]
+        assert [sum("pool gpu" in line for line in lines) for lines in why] == [2, 0]
+        assert any("pool gpu is starting 2 workers, 4" in line for line in why[0])
+
+        await may.pools.set(PoolWish("gpu", 3, is_paused=True))
+        await may.queue.pause(ADMIN)
+        assert await may.pools.exchange([gpu]) == ([], [], [PoolWish("gpu", 3, is_paused=True)])
+        with pytest.raises(InvalidInput, match="is no name of a pool"):
+            await may.pools.exchange([replace(gpu, name="G P U")])
+
+        await may.workers.register(BOX, "box", 2000, "", "1.0", HOME, 5.0)
+        for touch in (may.workers.drain(pools, ["box"]), may.workers.remove(pools, WORKER_ID, revoke=True)):
+            with pytest.raises(NotPermitted, match="worker box has no label `pool`"):
+                await touch
+        labels = Offer(labels=(("pool", "gpu"), ("pool-machine", "gpu-a-1")))
+        await may.workers.register(BOX, "box", 2000, "", "1.0", HOME, 5.0, labels)
+        await may.workers.drain(pools, ["box"])
+        told = (await may.pools.exchange([gpu])).workers
+        assert told == [PoolWorker("gpu", "gpu-a-1", WORKER_ID, is_online=False, held=0, is_drained=True)]
+        await may.tokens.create(pools, "worker", 3600.0, 1)
+        for wrong in (("worker", 3601.0, 1), ("worker", 60.0, None), ("worker", 60.0, 2)):
+            with pytest.raises(NotPermitted, match="one worker each"):
+                await may.tokens.create(pools, *wrong)
+        with pytest.raises(NotPermitted, match="one worker each"):
+            await may.tokens.create(pools, "admin", 60.0, 1, "eve")
+        with pytest.raises(NotPermitted, match="one worker each"):
+            await may.tokens.create_bearer(pools, "admin", 60.0, "eve")
+
+    in_house(tmp_path, body)
+
+
 def test_workers_come_go_and_are_taken_off(tmp_path: Path) -> None:
     async def body(house: House) -> None:
         workers = house.may.workers
@@ -217,9 +264,9 @@ def test_workers_come_go_and_are_taken_off(tmp_path: Path) -> None:
             "",
         )
         await workers.deregister(BOX, "it goes home")
-        assert (await workers.remove("box", revoke=False))[:3] == (WORKER_ID, "box", 0)
+        assert (await workers.remove(ADMIN, "box", revoke=False))[:3] == (WORKER_ID, "box", 0)
         with pytest.raises(NotFound, match="no worker 'box'"):
-            await workers.remove("box", revoke=False)
+            await workers.remove(ADMIN, "box", revoke=False)
 
     in_house(tmp_path, body)
 

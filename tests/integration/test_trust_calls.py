@@ -49,13 +49,14 @@ async def health(channel: grpc.aio.Channel) -> object:
 
 
 def test_the_table_is_exactly_what_the_protos_offer() -> None:
-    names = ("admin", "events", "files", "gateways", "jobs", "metrics", "room", "scheduler", "worker")
+    names = ("admin", "events", "files", "gateways", "jobs", "metrics", "pools", "room", "scheduler", "worker")
     files = [f"cluster/v1/{name}.proto" for name in names]
     import cluster.v1.admin_pb2
     import cluster.v1.events_pb2
     import cluster.v1.files_pb2
     import cluster.v1.gateways_pb2
     import cluster.v1.metrics_pb2
+    import cluster.v1.pools_pb2
     import cluster.v1.room_pb2
     import cluster.v1.worker_pb2  # noqa: F401 - registers those that nobody else has loaded
 

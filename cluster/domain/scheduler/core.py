@@ -50,6 +50,8 @@ from cluster.domain.scheduler.events import (
     JobSubmitted,
     LookedUp,
     OutputsExpire,
+    PoolsTold,
+    PoolWished,
     QueuePaused,
     QueueResumed,
     ReopenRequested,
@@ -220,6 +222,10 @@ class SchedulerCore(State):
                 deleting.handle(self, event, busy=self._submissions.goes_on)
             case ShareWeighed():
                 reordering.weigh_share(self, event)
+            case PoolsTold():
+                self.reply(event.ask, self.pools.told(event.pools, self.now.wall))
+            case PoolWished():
+                self.reply(event.ask, self.pools.wished(event.wish))
             case WorkerRegistered():
                 self._registering.registered(event)
             case WorkerDeregistered():

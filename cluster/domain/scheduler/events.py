@@ -1,6 +1,6 @@
 """Everything that can happen to the scheduler. Events are plain values; clocks and ids come in with them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cluster.domain.base.errors import ClusterError
@@ -13,6 +13,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.workflow import NewJob
+from cluster.domain.scheduler.pool_board import PoolTold, PoolWish
 from cluster.domain.scheduler.retention import EndedJob, OutputsWalked, Pin
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Fetching, Hello, Report
@@ -158,6 +159,20 @@ class ShareWeighed:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolsTold:
+    """By who keeps them: all that it keeps."""
+
+    ask: int
+    pools: Sequence[PoolTold]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWished:
+    ask: int
+    wish: PoolWish
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePaused:
     """Somebody wants that nothing more starts."""
 
@@ -262,6 +277,8 @@ Event = (
     | JobsPinned
     | OutputsExpire
     | ShareWeighed
+    | PoolsTold
+    | PoolWished
     | QueuePaused
     | QueueResumed
     | WorkerRegistered

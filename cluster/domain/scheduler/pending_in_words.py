@@ -173,6 +173,7 @@ def _why_no_worker_takes_it(core: SchedulerCore, job: Job, known: WhyNot) -> Ite
     if known[kind]:
         short = "no worker takes it now" if any_could(core, kind) else "no worker can run it"
         yield from (Why(line, short) for line in known[kind])
+        yield from map(Why, core.pools.coming_for(kind, core.now.wall))
         return
     if kept := reserved(core, job):
         yield Why(kept.said(), f"reserved on {kept.worker}")
@@ -180,6 +181,7 @@ def _why_no_worker_takes_it(core: SchedulerCore, job: Job, known: WhyNot) -> Ite
         yield Why(f"{_needs(kind)}; {line}", "workers are kept for others")
     else:
         yield Why(f"{_needs(kind)}; all that fit are busy, {_what_comes_first(core, job)}", "workers are busy")
+    yield from map(Why, core.pools.coming_for(kind, core.now.wall))
 
 
 def _what_comes_first(core: SchedulerCore, job: Job) -> str:

@@ -35,6 +35,7 @@ from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.family import Family
 from cluster.domain.scheduler.followers import Followers
 from cluster.domain.scheduler.judge import Judge
+from cluster.domain.scheduler.pool_board import PoolBoard
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.reserving import Reservations
 from cluster.domain.scheduler.retention import Bonds
@@ -63,6 +64,7 @@ class State:
         self.usage = UsageLog()
         self.shares_due = False  # they are to be saved soon
         self.queue_pause: Pause | None = None  # somebody's wish that nothing more starts
+        self.pools = PoolBoard()
         self.takers = Takers()
         self.judge = Judge()
         self.reservations = Reservations()

@@ -43,6 +43,7 @@ class Role(StrEnum):
     ATTEMPT = "attempt"
     SCHEDULER = "scheduler"
     GATEWAY = "gateway"
+    POOLS = "pools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,11 @@ class Caller:
     def is_admin(self) -> bool:
         """Of what an admin has done, some is no user's to take back."""
         return self.role is Role.ADMIN
+
+    @property
+    def keeps_pools(self) -> bool:
+        """Of what it may call, it reaches the workers of pools alone."""
+        return self.role is Role.POOLS
 
 
 def parse_identity(uri: str) -> Identity:

@@ -22,7 +22,7 @@ from cluster.domain.trust.identity import IdentityKind, Role, check_name
 VERSION = "C1"
 SECRET_BYTES = 24  # 192 random bits, which base64url writes without padding
 PIN_LENGTH = 64  # hex digits of a SHA-256
-GRANTABLE = (Role.WORKER, Role.ADMIN, Role.USER, Role.VIEWER, Role.GATEWAY)
+GRANTABLE = (Role.WORKER, Role.ADMIN, Role.USER, Role.VIEWER, Role.GATEWAY, Role.POOLS)
 BEARER_PREFIX = "H1."
 BEARER_BYTES = 32  # 256 random bits
 JOIN, HTTP = PURPOSES = ("join", "http")  # what a token is for

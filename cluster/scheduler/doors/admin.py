@@ -67,7 +67,7 @@ class WorkersDoor(admin_pb2_grpc.WorkersServicer):
     async def RemoveWorker(
         self, request: admin_pb2.RemoveWorkerRequest, context: Context
     ) -> admin_pb2.RemoveWorkerResponse:
-        removed = await self._workers.remove(request.worker, request.revoke)
+        removed = await self._workers.remove(current_caller(), request.worker, request.revoke)
         return admin_pb2.RemoveWorkerResponse(**removed._asdict())
 
     async def DrainWorkers(

@@ -15,6 +15,7 @@ from cluster.scheduler.doors.files import FilesDoor
 from cluster.scheduler.doors.gateways import GatewaysDoor
 from cluster.scheduler.doors.jobs import JobsDoor
 from cluster.scheduler.doors.metrics import MetricsDoor
+from cluster.scheduler.doors.pools import PoolsDoor
 from cluster.scheduler.doors.room import RoomDoor
 from cluster.scheduler.doors.workers import WorkerDoor
 from cluster.scheduler.operations.all import Operations
@@ -33,6 +34,8 @@ from cluster.v1 import (
     jobs_pb2_grpc,
     metrics_pb2,
     metrics_pb2_grpc,
+    pools_pb2,
+    pools_pb2_grpc,
     room_pb2,
     room_pb2_grpc,
     scheduler_pb2,
@@ -41,7 +44,17 @@ from cluster.v1 import (
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
-    for file in (jobs_pb2, scheduler_pb2, admin_pb2, events_pb2, files_pb2, gateways_pb2, metrics_pb2, room_pb2)
+    for file in (
+        jobs_pb2,
+        scheduler_pb2,
+        admin_pb2,
+        events_pb2,
+        files_pb2,
+        gateways_pb2,
+        metrics_pb2,
+        pools_pb2,
+        room_pb2,
+    )
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
@@ -55,7 +68,7 @@ def doors(
     passed_calls: PassedCalls,
 ) -> list[AddServices]:
     jobs, output, workers, tokens, users, order, queue, families, events, again, metrics = operations[:11]
-    contents, history, results, keeping = operations[11:]
+    contents, history, results, keeping, pools = operations[11:]
     return [
         _added(
             jobs_pb2_grpc.add_JobsServicer_to_server,
@@ -73,6 +86,7 @@ def doors(
         _added(files_pb2_grpc.add_FilesServicer_to_server, FilesDoor(contents)),
         _added(metrics_pb2_grpc.add_MetricsServicer_to_server, MetricsDoor(metrics)),
         _added(room_pb2_grpc.add_RoomServicer_to_server, RoomDoor(keeping)),
+        _added(pools_pb2_grpc.add_PoolsServicer_to_server, PoolsDoor(pools)),
         _added(gateways_pb2_grpc.add_GatewaysServicer_to_server, GatewaysDoor(passed_calls)),
     ]
 

@@ -16,6 +16,7 @@ from cluster.scheduler.operations.keeping import KeepingOperations
 from cluster.scheduler.operations.metrics import MetricsOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations
+from cluster.scheduler.operations.pools import PoolOperations
 from cluster.scheduler.operations.queue import QueueOperations
 from cluster.scheduler.operations.results import ResultOperations
 from cluster.scheduler.operations.tokens import NewToken, TokenOperations
@@ -42,6 +43,7 @@ class Operations(NamedTuple):
     history: HistoryOperations
     results: ResultOperations
     keeping: KeepingOperations
+    pools: PoolOperations
 
 
 def operations(
@@ -73,4 +75,5 @@ def operations(
         HistoryOperations(driver),
         ResultOperations(driver, contents),
         keeping,
+        PoolOperations(driver),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput, NotPermitted
 from cluster.domain.scheduler.view_sizes import size_of_texts
 from cluster.domain.trust.enrolments import Enrolment, Maker
 from cluster.domain.trust.identity import Caller, IdentityKind, Role
@@ -17,6 +17,7 @@ from cluster.scheduler.message_checks import check_seconds
 from cluster.scheduler.operations.members import MOST_JOINED, MemberView, Revocation, member, revoked, worker_names
 from cluster.store.interface import Store
 
+MOST_LIFE_OF_POOLS = 3600.0  # seconds that a token lives which one has made who keeps pools
 _NUMBERS = 60  # bytes of an answer that the numbers of a token take, about
 
 # Makes a token: role, life in seconds, uses (None: without limit), user, who makes it.
@@ -40,13 +41,16 @@ class TokenOperations:
         self, caller: Caller, role: str, life: float, uses: int | None = None, user: str = ""
     ) -> tuple[TokenView, JoinToken]:
         """`life` in seconds; `uses` None: without limit; `user`: the name of who joins by it, "" for a worker. Conflict
-        when it would make of a user somebody else."""
+        when it would make of a user somebody else. Who keeps pools gets tokens for one worker each, of an hour at
+        most."""
+        _check_reach(caller, role, life, uses)
         token, record = self._new_token(_role(role, life), life, uses, user, _maker(caller))
         await self._admission.add(record)
         return TokenView(record), token
 
     async def create_bearer(self, caller: Caller, role: str, life: float, user: str = "") -> tuple[TokenView, str]:
         """A token for HTTP, and its text. `life` in seconds; `user` empty: one of its own. Conflict, as of `create`."""
+        _check_reach(caller, role, life, None)
         now = self._driver.clock().wall
         text, record = issuer.new_bearer(_role(role, life), now, life, user, _maker(caller))
         await self._admission.add(record)
@@ -78,6 +82,12 @@ def _role(text: str, life: float) -> Role:
         raise InvalidInput(f"a token cannot grant the role {text!r}: use one of {', '.join(GRANTABLE)}")
     check_seconds("a life of", life)
     return Role(text)
+
+
+def _check_reach(caller: Caller, role: str, life: float, uses: int | None) -> None:
+    """NotPermitted."""
+    if caller.keeps_pools and not (role == Role.WORKER and uses == 1 and life <= MOST_LIFE_OF_POOLS):
+        raise NotPermitted("the role pools may make tokens for one worker each, of an hour at most")
 
 
 def _maker(caller: Caller) -> Maker:

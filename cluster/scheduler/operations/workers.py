@@ -9,6 +9,7 @@ from cluster.domain.base.errors import InvalidInput, NotPermitted
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.request import Request, request_of
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.pools.settings import POOL_LABEL
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import takes
 from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered, WorkersDrained, WorkersResumed
@@ -65,18 +66,21 @@ class WorkerOperations:
 
         return await listed(piece, lambda worker: worker.record.name, size_of_worker, after, limit)
 
-    async def remove(self, worker: str, revoke: bool) -> Removed:
+    async def remove(self, caller: Caller, worker: str, revoke: bool) -> Removed:
         """Takes the one of that id or name off the list; with `revoke` all its certificates are refused. NotFound, or
-        Conflict for one that is connected and is not revoked."""
+        Conflict for one that is connected and is not revoked. Who keeps pools may do it with their workers alone."""
         check_text("the worker", worker)
+        await self._check_reach(caller, [worker])
         return await self._expelling.remove_worker(worker, revoke)
 
     async def drain(
         self, caller: Caller, workers: Sequence[str], reason: str = "", within: float | None = None
     ) -> Sequence[WorkerView]:
         """From now on these, by ids or names, get nothing more; answers how they are now. All of them, or NotFound.
-        What still runs there after `within` seconds is stopped; None: it goes on."""
+        What still runs there after `within` seconds is stopped; None: it goes on. Who keeps pools may do it with their
+        workers alone."""
         _check_names(workers)
+        await self._check_reach(caller, workers)
         check_text("the reason", reason, MAX_DRAIN_REASON)
         if within is not None:
             check_seconds("a deadline of", within)
@@ -124,6 +128,13 @@ class WorkerOperations:
         )
         return given
 
+    async def _check_reach(self, caller: Caller, workers: Sequence[str]) -> None:
+        """NotPermitted for who keeps pools, where one of these is there and of none."""
+        if caller.keeps_pools:
+            others = await self._driver.read(partial(_of_no_pool, workers))
+            if others:
+                raise NotPermitted(f"worker {others[0]} has no label `pool`: the role pools may touch the others alone")
+
     def vouched(self, caller: Caller, attempt: AttemptKey) -> Vouched:
         """In whose right that attempt calls, which the calling worker holds. NotPermitted where it does not, or not any
         more."""
@@ -145,6 +156,12 @@ def _check_names(workers: Sequence[str]) -> None:
         raise InvalidInput("no worker is named: give at least one id or name")
     for worker in workers:
         check_text("the worker", worker)
+
+
+def _of_no_pool(names: Sequence[str], core: SchedulerCore) -> list[str]:
+    """Of the workers that are meant."""
+    meant = [worker.record for name in names for worker in core.called(name)]
+    return [record.name for record in meant if POOL_LABEL not in dict(record.offer.labels)]
 
 
 def _called(names: Sequence[str], core: SchedulerCore) -> list[WorkerView]:
