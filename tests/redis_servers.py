@@ -13,7 +13,16 @@ import redis
 
 from tests.patience import PATIENCE
 
-SAFE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
+SAFE = (
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--no-appendfsync-on-rewrite",
+    "no",
+    "--maxmemory-policy",
+    "noeviction",
+)
 
 
 class RedisServer:

@@ -1,11 +1,12 @@
 """Which store a scheduler has: the database in its directory, or Redis. A file there remembers that it is Redis, so
 that nobody starts without it, and empty."""
 
+from contextlib import closing
 from pathlib import Path
 
 from cluster.domain.base.errors import Conflict, NotFound
 from cluster.pki.files import read_private, write_private
-from cluster.store.interface import Store
+from cluster.store.interface import Store, StoreFailed
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
 from cluster.store.redis.fence import read_fence
 from cluster.store.redis.store import RedisStore
@@ -39,16 +40,20 @@ def expect_choice(directory: Path, url: str) -> None:
 
 
 def cluster_in(directory: Path, url: str, *, may_lose: bool) -> str | None:
-    """The cluster that the store is of; None where it is empty. ClusterError when it cannot be read, or is not fit."""
+    """The cluster that the store is of; None where it is empty. ClusterError when it cannot be read, is not fit, or is
+    empty although this scheduler's jobs were in Redis."""
     if not url:
         return stored_cluster_id(directory / DATABASE)
-    client = connect(url)
-    try:
-        with troubled(place_of(url)):
-            expect_fit(client, place_of(url), may_lose=may_lose)
-            return read_fence(client, place_of(url)).cluster or None
-    finally:
-        client.close()
+    place = place_of(url)
+    with closing(connect(url)) as client, troubled(place):
+        expect_fit(client, place, may_lose=may_lose)
+        cluster = read_fence(client, place).cluster
+    if not cluster and (before := remembered_place(directory)):
+        raise StoreFailed(
+            f"the store {place} is empty, and the jobs of this scheduler were in {before}: bring them back there; if "
+            f"there are none to bring, remove {directory / MEMORY}"
+        )
+    return cluster or None
 
 
 def open_store(directory: Path, url: str, cluster_id: str, *, may_lose: bool, turn_over: bool) -> Store:

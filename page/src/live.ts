@@ -42,6 +42,7 @@ export interface Sample {
 const GATHER = 200; // ms in which events are gathered before anything is asked
 const PAUSES = [250, 500, 1000, 2000, 5000]; // ms before each further try to connect
 const PAGE = 200; // jobs that are asked for at once
+const KEPT = 2000; // jobs that are kept, besides those that somebody has gone back to
 const SAMPLES = 180;
 export const SAMPLE_EVERY = 2000; // ms
 
@@ -59,6 +60,7 @@ export class Live {
   private workersDirty = false;
   private timer = 0;
   private ended = 0;
+  private kept = KEPT;
   private listeners = new Set<() => void>();
   private watched = new Map<number, Set<() => void>>();
   private stopping = new AbortController();
@@ -90,6 +92,7 @@ export class Live {
     const page = await call<any>("GET", `/v1/jobs?limit=${PAGE}&below=${this.next}`);
     for (const job of page.jobs ?? []) this.jobs.set(job.number, job);
     this.next = page.next ?? 0;
+    this.kept = Math.max(KEPT, this.jobs.size + PAGE);
     this.tell();
   }
 
@@ -102,9 +105,11 @@ export class Live {
     const { signal } = this.stopping;
     let last = "";
     for (let tries = 0; !signal.aborted; tries++) {
+      const trying = new AbortController(); // a stream that is left open would keep one of the browser's few connections
       try {
-        const told = stream("/v1/events", last, signal);
+        const told = stream("/v1/events", last, AbortSignal.any([signal, trying.signal]));
         const first = told.next();
+        first.catch(() => undefined); // it is waited for below, unless the load fails before
         await this.load();
         this.trouble = "";
         this.isRefused = false;
@@ -125,6 +130,8 @@ export class Live {
         }
         const why = error instanceof Refused ? error.message : "The cluster cannot be reached";
         this.trouble = `${why}. What you see may be old. Trying again…`;
+      } finally {
+        trying.abort();
       }
       this.tell();
       await new Promise((resolve) => setTimeout(resolve, PAUSES[Math.min(tries, PAUSES.length - 1)]));
@@ -162,9 +169,10 @@ export class Live {
   }
 
   private async update(): Promise<void> {
-    const numbers = [...this.dirty].sort((a, b) => b - a).slice(0, PAGE);
+    const dirty = [...this.dirty].sort((a, b) => b - a);
+    const numbers = dirty.slice(0, PAGE);
     const workersDirty = this.workersDirty;
-    this.dirty = new Set();
+    this.dirty = new Set(dirty.slice(PAGE));
     this.workersDirty = false;
     try {
       if (numbers.length) {
@@ -178,9 +186,18 @@ export class Live {
       if (error instanceof Refused && error.status === 404) await this.load().catch(() => undefined);
     }
     this.timer = 0;
+    this.forgetOldest();
     this.tell();
     for (const number of numbers) for (const listener of this.watched.get(number) ?? []) listener();
     if (this.dirty.size || this.workersDirty) this.gather();
+  }
+
+  /** Of a page that is open for days: what is left out is asked for again like all that is older. */
+  private forgetOldest(): void {
+    if (this.jobs.size <= this.kept + PAGE) return;
+    const kept = newest(this).slice(0, this.kept);
+    this.jobs = new Map(kept.map((job) => [job.number, job]));
+    this.next = Math.max(this.next, kept[kept.length - 1]!.number);
   }
 
   private sample(): void {

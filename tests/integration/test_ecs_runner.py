@@ -1,6 +1,7 @@
 """Attempts as tasks of ECS: moto's server answers as AWS does, and the tests' own processes are its containers."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.launcher.sightings import Sight, Sighting
 from cluster.domain.launcher.template import Item, Template
-from cluster.worker.runners import ECS, engine_of, runner
-from cluster.worker.runners.engine import Engine
+from cluster.domain.worker.engine_orders import ContainerOrder
+from cluster.worker.runners import ECS, ecs, engine_containers, engine_of, runner
+from cluster.worker.runners.engine import Engine, EngineFull
 from cluster.worker.runners.interface import Reports, Runner
 from tests.engines.aws import Aws, aws  # noqa: F401 (a fixture)
 from tests.patience import PATIENCE
@@ -139,6 +142,43 @@ def test_who_comes_after_a_crash_goes_on_with_what_runs_and_starts_nothing_twice
         assert len(made) == len(set(made)) == len(keys)
 
     run(aws.engine(), tmp_path, case)
+
+
+def test_what_was_ordered_without_an_answer_is_found_before_it_is_given_back(
+    aws: Aws,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, lost = aws.engine(), threading.Event()
+    make = engine.make
+
+    def without_answer(order: ContainerOrder) -> Sighting:
+        make(order)
+        lost.set()
+        raise EngineFull("it does not answer")
+
+    async def case(agent: EcsAgent) -> None:
+        agent.start(agent.template("exec sleep 1000"), "9.0#1")
+        assert await asyncio.to_thread(lost.wait, PATIENCE)
+        agent.runner.stop(["9.0#1"])
+        end = await agent.end_of("9.0#1")
+        assert (end.reason, end.signal) == (endings.CANCELLED, "SIGTERM"), "it ran, and was stopped"
+
+    monkeypatch.setattr(engine, "make", without_answer)
+    monkeypatch.setattr(engine_containers, "PAUSE", 0.05)
+    run(engine, tmp_path, case)
+
+
+def test_what_ecs_does_not_know_yet_is_not_lost(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    engine, told, arn = aws.engine(), list[Sighting](), "arn:aws:ecs:eu-west-1:1:task/shell/5"
+    assert isinstance(engine, ecs.EcsEngine)
+    answer = {"tasks": [], "failures": [{"arn": arn, "reason": "MISSING"}]}
+    monkeypatch.setattr(engine, "_call", lambda method, **arguments: answer)
+    engine._look({arn: "name"}, [arn], told.append)
+    assert told == []
+    monkeypatch.setattr(ecs, "MISSING_FOR", 0.0)
+    engine._look({arn: "name"}, [arn], told.append)
+    assert [each.sight for each in told] == [Sight.LOST]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, Not
 from cluster.domain.job.records import JobProgress, JobRecord, JobValue
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.usage import Usage, UsageAdded, UsageKind
+from cluster.scheduler.store_choice import cluster_in, open_store
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.store.redis import connecting, moving, scripts
 from cluster.store.redis.store import RedisStore
@@ -110,7 +111,12 @@ def test_a_full_redis_is_waited_for(empty: RedisServer, tmp_path: Path) -> None:
 def test_a_redis_that_is_not_fit_is_refused(empty: RedisServer, tmp_path: Path) -> None:
     # S2.6
     with empty.client() as client:
-        for name, wrong in (("appendonly", "no"), ("appendfsync", "everysec"), ("maxmemory-policy", "allkeys-lru")):
+        for name, wrong in (
+            ("appendonly", "no"),
+            ("appendfsync", "everysec"),
+            ("no-appendfsync-on-rewrite", "yes"),
+            ("maxmemory-policy", "allkeys-lru"),
+        ):
             client.config_set(name, wrong)
             said = refused(tmp_path, empty.url, Unusable)
             assert (name in said, wrong in said, "--store-may-lose" in said) == (True, True, True)
@@ -140,11 +146,13 @@ def test_nobody_there_no_url_and_an_old_version_are_told_apart(tmp_path: Path) -
     for url, words in (
         ("http://x", "a store of http"),
         ("redis://", "names no host"),
-        ("redis://x:y/0", "the store's URL is none"),
+        ("redis://ann:secret/word@x:1/0", "the store's URL is none"),
         ("redis://x/one", "use a number"),
         ("redis://x?socket_timeout=never", "cannot be used"),
     ):
-        assert words in refused(tmp_path, url, InvalidInput)
+        said = refused(tmp_path, url, InvalidInput)
+        assert words in said
+        assert "secret" not in said
     assert "cannot be reached" in refused(tmp_path, f"unix://{tmp_path}/nobody", StoreTroubled)
 
     class Old(socketserver.StreamRequestHandler):
@@ -162,6 +170,18 @@ def test_nobody_there_no_url_and_an_old_version_are_told_apart(tmp_path: Path) -
         said = refused(tmp_path, f"redis://127.0.0.1:{old.server_address[1]}", Unusable)
         old.shutdown()
     assert "is Redis 6.2.14: use 7.0 or newer" in said
+
+
+def test_nobody_starts_empty_where_jobs_were(empty: RedisServer, tmp_path: Path) -> None:
+    # S2.6
+    assert cluster_in(tmp_path, empty.url, may_lose=False) is None, "a new one"
+    with closing(open_store(tmp_path, empty.url, CLUSTER, may_lose=False, turn_over=False)) as store:
+        store.load()
+    assert cluster_in(tmp_path, empty.url, may_lose=False) == CLUSTER
+    with empty.client() as client:
+        client.flushall()
+    with pytest.raises(StoreFailed, match="is empty, and the jobs of this scheduler were in unix://"):
+        cluster_in(tmp_path, empty.url, may_lose=False)
 
 
 def kill_again_and_again(tmp_path: Path, times: int) -> None:

@@ -23,8 +23,10 @@ def place_of(url: str) -> str:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise InvalidInput(f"the store's URL is none: {error}") from None
+    except ValueError:  # whose text may have a part of the password
+        raise InvalidInput(
+            "the store's URL is none: its host or port is wrong, or its password has a / that is to be written %2F"
+        ) from None
     if parts.scheme not in SCHEMES:
         raise InvalidInput(f"a store of {parts.scheme or 'no scheme'}: use redis://HOST:PORT/DB, rediss:// or unix://")
     if parts.scheme == "unix":
@@ -133,8 +135,10 @@ def _losses(client: "redis.Redis", place: str) -> Iterator[str]:
     if policy not in (None, "noeviction"):
         yield f"maxmemory-policy is {policy}: set it to noeviction"
     try:
-        found: dict[str, str] = dict(client.config_get("appendfsync"))  # type: ignore[arg-type]
+        found: dict[str, str] = dict(client.config_get("appendfsync", "no-appendfsync-on-rewrite"))  # type: ignore[arg-type]
     except redis.exceptions.NoPermissionError as error:
         raise NotAuthenticated(f"the store {place} {explain(error)}, or {UNSAFE}") from None
     if found.get("appendfsync") != "always":
         yield f"appendfsync is {found.get('appendfsync')}: set it to always"
+    if found.get("no-appendfsync-on-rewrite") != "no":
+        yield "no-appendfsync-on-rewrite is yes: set it to no"

@@ -8,6 +8,7 @@ looked for by the second, since not everything that speaks as ECS does keeps to 
 
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -22,6 +23,7 @@ from cluster.worker.runners.engine import EngineFull, EngineRefused, OutputPart,
 logger = logging.getLogger(__name__)
 
 MOST_ASKED = 100  # tasks that one DescribeTasks names
+MISSING_FOR = 300.0  # seconds: what ECS does not know for less than that may have just begun
 _GONE = "ECS does not know it any more: its end was more than an hour ago, or its cluster was made anew"
 
 
@@ -51,6 +53,7 @@ class EcsEngine:
     def __init__(self, settings: EcsSettings) -> None:
         self._settings = settings
         self._container = settings.container
+        self._missing: dict[str, float] = {}  # since when ECS does not know it, by reference
         self._logs: tuple[str, str] | None = None  # group, and what begins the name of each stream
         self.metadata = {"engine": "ecs", "ecs-cluster": settings.cluster, "ecs-region": settings.region}
         boto = _boto()
@@ -141,6 +144,12 @@ class EcsEngine:
         return asked
 
     def find(self, name: str) -> Sighting | None:
+        try:
+            return self._found(name)
+        except EngineRefused as refusal:  # this says nothing of the container
+            raise EngineFull(str(refusal)) from None
+
+    def _found(self, name: str) -> Sighting | None:
         cluster = self._settings.cluster
         for status in ("RUNNING", "STOPPED"):
             found = self._call("list_tasks", cluster=cluster, startedBy=name, desiredStatus=status)["taskArns"]
@@ -183,6 +192,7 @@ class EcsEngine:
         while not over.wait(self._settings.poll):
             asked = {reference: name for name, reference in wanted().items() if reference}
             arns = list(asked)
+            self._missing = {arn: since for arn, since in self._missing.items() if arn in asked}
             try:
                 for at in range(0, len(arns), MOST_ASKED):
                     self._look(asked, arns[at : at + MOST_ASKED], tell)
@@ -192,10 +202,13 @@ class EcsEngine:
     def _look(self, asked: Mapping[str, str], arns: Sequence[str], tell: Tell) -> None:
         answer = self._call("describe_tasks", cluster=self._settings.cluster, tasks=arns)
         for task in answer["tasks"]:
+            self._missing.pop(task["taskArn"], None)
             tell(sighting_of(asked[task["taskArn"]], task, self._container))
         for failure in answer.get("failures", ()):
             if failure.get("reason") == "MISSING" and (name := asked.get(failure.get("arn", ""))):
-                tell(Sighting(name, Sight.LOST, failure["arn"], text=_GONE))
+                now = time.monotonic()
+                if now - self._missing.setdefault(failure["arn"], now) >= MISSING_FOR:
+                    tell(Sighting(name, Sight.LOST, failure["arn"], text=_GONE))
 
     def _call(self, method: str, **arguments: object) -> Any:
         """Raises EngineFull while it does not answer or answers no more, EngineRefused for what is wrong."""

@@ -150,13 +150,19 @@ class EngineContainers:
     async def _make(
         self, container: Container, item: Item, template: Template, by: float | None, adopted: bool = False
     ) -> None:
-        """Orders it until the engine has taken it, or refused, or nobody wants it any more."""
-        order = order_of(container.name, item, template)
+        """Orders it until the engine has taken it, or refused, or nobody wants it any more. An order without an answer
+        may have been taken: it is not given back before the engine was asked for it."""
+        order, is_unsure = order_of(container.name, item, template), False
         if adopted and not await self._find(container):
             return
         while (attempt := self._attempt(container)) is not None:
             late = by is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= by
             if attempt.wanted is not None or (late and attempt.slot is not None):
+                if is_unsure:
+                    is_unsure = False
+                    if not await self._find(container):
+                        return
+                    continue
                 self.ended(container.key)
                 assert attempt.slot is not None
                 self._tell(ev.SlotReturned(attempt.slot.number, [container.key]))
@@ -168,6 +174,7 @@ class EngineContainers:
                 self._told(container, Sighting(container.name, Sight.UNMADE, text=str(refusal)))
                 return
             except (EngineFull, OSError) as full:
+                is_unsure = True
                 if str(full) != self._full:
                     self._full = str(full)
                     logger.warning("%s takes nothing more just now: %s", self._engine.name, full)

@@ -33,12 +33,14 @@ export function Output({ path }: { path: string }) {
               return setState(last ? "" : "nothing was written");
             }
             setState("following");
+            tries = 0;
           }
         } catch (error) {
           if (!signal.aborted) setState((error as Error).message);
         }
         await new Promise((resolve) => setTimeout(resolve, PAUSE));
       }
+      if (!signal.aborted) setState(`no output for ${TRIES} tries: load the page anew`);
     };
     void follow();
     return () => {
