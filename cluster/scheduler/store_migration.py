@@ -2,12 +2,11 @@
 else is done is done before it is written, or can be left out (see store_choice)."""
 
 import os
-import sqlite3
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, Unusable, unusable
+from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, unusable
 from cluster.pki.authority import CA_FILE, open_authority
 from cluster.pki.files import the_only_one, write_private
 from cluster.scheduler.store_choice import DATABASE, LOCK, MEMORY, cluster_in, remembered_place
@@ -46,8 +45,6 @@ def move(directory: Path, source: str, target: str, *, may_lose: bool) -> StoreM
             return (_to_sqlite if target == SQLITE else _to_redis)(directory, url, may_lose)
         except OSError as error:
             raise unusable(f"{directory} cannot be written", error) from None
-        except sqlite3.Error as error:
-            raise Unusable(f"the database in {directory} cannot be used: {error}") from None
 
 
 def _to_redis(directory: Path, url: str, may_lose: bool) -> StoreMoved:

@@ -112,7 +112,9 @@ class KeepingOperations:
         )
         disk = await asyncio.to_thread(room_of_disk, self._directory)
         rooms = self._worker_rooms()
-        names = self._driver.peek(lambda core: {each: core.workers[each].record.name for each in rooms})
-        workers = sorted(((each, names[each], room) for each, room in rooms.items()), key=lambda worker: worker[1])
+        names = self._driver.peek(
+            lambda core: {each: core.workers[each].record.name for each in rooms if each in core.workers}
+        )
+        workers = sorted(((each, name, rooms[each]) for each, name in names.items()), key=lambda worker: worker[1])
         spaces.sort(key=lambda space: -space.size)
         return RoomTaken(spaces, disk.free, disk.size, reserve_of(disk, None), self._expiring.limits, workers)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ def to_redis(path: Path, url: str, cluster_id: str, *, may_lose: bool) -> dict[s
     but for those of such a move that broke off. Until it returns the database is what counts."""
     SqliteStore(path, cluster_id).close()  # of this version from now on
     place = place_of(url)
-    with closing(connect(url)) as client, closing(connect_database(path)) as db:
+    with closing(connect(url)) as client, _usable(path), closing(connect_database(path)) as db:
         with troubled(place):
             expect_fit(client, place, may_lose=may_lose)
         there = read_fence(client, place)
@@ -60,7 +60,7 @@ def to_sqlite(url: str, path: Path, cluster_id: str) -> dict[str, int]:
         expect_ours(there, place, cluster_id)
         fence = begin_epoch(client, place, cluster_id)
         SqliteStore(path, cluster_id).close()
-        with closing(connect_database(path)) as db:
+        with _usable(path), closing(connect_database(path)) as db:
             db.execute("PRAGMA synchronous = FULL")
             tables = tables_of(db)
             with transaction(db):
@@ -78,6 +78,15 @@ def to_sqlite(url: str, path: Path, cluster_id: str) -> dict[str, int]:
         if read_fence(client, place) != fence:
             raise Conflict(f"somebody else uses the store {place}: stop it, and try again")
     return counts
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Says what SQLite refuses, as on a full disk."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreFailed(f"the database {path} cannot be used: {error}; nothing was moved") from None
 
 
 def _send(db: sqlite3.Connection, client: "redis.Redis", place: str, table: TableShape) -> int:
