@@ -61,6 +61,7 @@ export class Live {
   private timer = 0;
   private ended = 0;
   private kept = KEPT;
+  private isAsking = false; // for older jobs
   private listeners = new Set<() => void>();
   private watched = new Map<number, Set<() => void>>();
   private stopping = new AbortController();
@@ -88,11 +89,16 @@ export class Live {
   }
 
   async older(): Promise<void> {
-    if (!this.next) return;
-    const page = await call<any>("GET", `/v1/jobs?limit=${PAGE}&below=${this.next}`);
-    for (const job of page.jobs ?? []) this.jobs.set(job.number, job);
-    this.next = page.next ?? 0;
-    this.kept = Math.max(KEPT, this.jobs.size + PAGE);
+    if (!this.next || this.isAsking) return;
+    this.isAsking = true;
+    try {
+      const page = await call<any>("GET", `/v1/jobs?limit=${PAGE}&below=${this.next}`);
+      for (const job of page.jobs ?? []) this.jobs.set(job.number, job);
+      this.next = page.next ?? 0;
+      this.kept = Math.max(KEPT, this.jobs.size + PAGE);
+    } finally {
+      this.isAsking = false;
+    }
     this.tell();
   }
 

@@ -22,7 +22,7 @@ export function Jobs({ live }: { live: Live }) {
   const scrolled = (event: Event) => {
     const { scrollTop, scrollHeight, clientHeight } = event.currentTarget as HTMLElement;
     setTop(scrollTop);
-    if (scrollTop + clientHeight > scrollHeight - 40 * ROW) void live.older();
+    if (scrollTop + clientHeight > scrollHeight - 40 * ROW) void live.older().catch(() => undefined);
   };
   const choose = (number: number) => {
     const next = new Set(chosen);
