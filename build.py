@@ -62,10 +62,7 @@ def make_file(
     output = (output or REPOSITORY / "dist" / name).absolute()
     pack: list[str | Path] = [environment("build"), "-m", "tools.pack", "--machine", machine, "--output", output]
     pack += ["--fast"] if fast else []
-    try:
-        page.make()
-    except page.NoNpm as missing:
-        sys.exit(f"build: {missing}")
+    page.make()
     pack += [f"--with={extra}" for extra in extras]
     subprocess.run(pack, check=True, cwd=REPOSITORY, env=clean_environ())
     return output

@@ -22,6 +22,7 @@ def make() -> None:
     # What is tested must be what runs: the same versions in both.
     _lock("dev", "pyproject.toml", "--group=dev", f"--constraint={lock_file('run')}")
     _lock("build", "--group=build")
+    _lock("node", "--group=node")
     _lock("checks", "--group=checks", "--no-binary=sslyze")  # published as source alone
 
 

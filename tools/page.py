@@ -18,16 +18,10 @@ OPTIONS = ["--bundle", "--minify", "--target=es2022", "--jsx=automatic", "--jsx-
 OPTIONS += ["--legal-comments=none", "--log-level=warning", "--charset=utf8"]
 
 
-class NoNpm(Exception):
-    """There is nothing to get it with; the message says how to get that."""
-
-
 def make() -> Path:
     """The directory with the page: index.html, app.js, app.css, licences.txt. Made when its sources changed.
-    NoNpm; subprocess.CalledProcessError when npm or esbuild fails, who have then said why on stderr."""
+    subprocess.CalledProcessError when npm or esbuild fails, who have then said why on stderr."""
     modules = npm.modules("page")
-    if modules is None:
-        raise NoNpm("the page needs npm: install nodejs and npm (`apt install npm`)")
     files = sorted(path for path in SOURCE.rglob("*") if path.is_file())
     parts = [str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes() for path in files]
     lock = (REPOSITORY / "tools" / "page" / "package-lock.json").read_bytes()

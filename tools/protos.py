@@ -57,10 +57,7 @@ def _generated(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (*place.glob("*_pb2*.py*"), place / SERIALIZED) if path.exists()}
 
 
-def buf() -> Path | None:
-    """The `buf` of tools/buf/package-lock.json, installed when first needed; None where there is no npm."""
-    modules = npm.modules("buf")
-    if modules is None:
-        return None
-    (program,) = modules.glob("@bufbuild/buf-linux-*/bin/buf")
+def buf() -> Path:
+    """The `buf` of tools/buf/package-lock.json, installed when first needed."""
+    (program,) = npm.modules("buf").glob("@bufbuild/buf-linux-*/bin/buf")
     return program

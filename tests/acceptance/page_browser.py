@@ -45,7 +45,7 @@ class OpenPage:
 def own_page(command: Command) -> Iterator[str]:
     """`cluster ui`; the address that it prints."""
     page.make()
-    assert npm.modules("page") is not None
+    npm.modules("page")
     with command.started("ui", "--no-open") as process:
         assert process.stdout is not None
         yield process.stdout.readline().decode().strip()

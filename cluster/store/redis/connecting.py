@@ -97,8 +97,8 @@ def expect_fit(client: "redis.Redis", place: str, *, may_lose: bool) -> None:
     import redis
 
     try:
-        with_scripts = _expect_version(client, place)
-        missing = with_scripts.eval(scripts.MISSING, 0, scripts.FENCE)
+        _expect_version(client, place)
+        missing = client.eval(scripts.MISSING, 0, scripts.FENCE)
     except redis.AuthenticationError as error:
         raise NotAuthenticated(f"the store {place} {explain(error)}") from None
     except redis.exceptions.NoPermissionError as error:
@@ -113,11 +113,10 @@ def expect_fit(client: "redis.Redis", place: str, *, may_lose: bool) -> None:
             raise Unusable(f"the store {place} may lose what it has acknowledged: {wrong}; {UNSAFE}")
 
 
-def _expect_version(client: "redis.Redis", place: str) -> "redis.Redis":
+def _expect_version(client: "redis.Redis", place: str) -> None:
     said = str(_information(client, "server").get("redis_version", "0"))
     if tuple(int(part) for part in said.split(".")[:2] if part.isdigit()) < OLDEST:
         raise Unusable(f"the store {place} is Redis {said}: use {'.'.join(map(str, OLDEST))} or newer")
-    return client
 
 
 def _information(client: "redis.Redis", section: str) -> dict[str, Any]:

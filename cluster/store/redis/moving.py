@@ -68,9 +68,8 @@ def to_sqlite(url: str, path: Path, cluster_id: str) -> dict[str, int]:
                     with damaged(place, table):
                         db.executemany(table.put, stored_rows(client, place, table))
                 db.execute(PUT_META, (_EPOCH, fence.epoch))
-            db.execute(
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            )  # the file alone goes on, without its log; raises if it is full
+            # The file alone goes on, without its log. Raises where the disk is full.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             counts = {table.name: _count(db, table) for table in tables}
         for table in tables:
             if table.name != "meta":  # some of it is the database's own
