@@ -54,6 +54,7 @@ export class Live {
   who: any = null;
   recent: Told[] = [];
   samples: Sample[] = [];
+  version = 0; // rises whenever anything of this has changed
   trouble = ""; // why the page does not know what happens now
   isRefused = false;
   private dirty = new Set<number>();
@@ -214,6 +215,7 @@ export class Live {
   }
 
   private tell(): void {
+    this.version++;
     for (const listener of this.listeners) listener();
   }
 }

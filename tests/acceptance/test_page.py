@@ -91,6 +91,16 @@ def test_jobs_are_found_and_opened_by_keys_alone_on_a_phone(shown: Shown) -> Non
         expect(seen.page.get_by_role("heading", name="needle")).to_be_visible()
 
 
+def test_a_row_of_the_list_follows_its_job(shown: Shown) -> None:
+    with opened(shown.browser, shown.url) as seen:
+        seen.go("#/jobs")
+        shown.command.ok("job", "submit", "--name", "followed", "--", "sleep", "1000")
+        row = seen.page.locator(".row").filter(has_text="followed")
+        expect(row).to_contain_text("running")
+        shown.command.ok("job", "cancel", "followed")
+        expect(row).to_contain_text("cancelled")
+
+
 def test_a_scheduler_that_goes_is_told_and_the_page_comes_back_by_itself(shown: Shown) -> None:
     with opened(shown.browser, shown.url) as seen:
         trouble = seen.page.get_by_role("status").filter(has_text="Trying again")

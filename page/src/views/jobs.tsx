@@ -15,7 +15,7 @@ export function Jobs({ live }: { live: Live }) {
   const [chosen, setChosen] = useState(new Set<number>());
   const [top, setTop] = useState(0);
   const box = useRef<HTMLDivElement>(null);
-  const jobs = useMemo(() => newest(live).filter((job) => fits(job, text, state)), [live.jobs.size, live.recent, text, state, live.trouble]);
+  const jobs = useMemo(() => newest(live).filter((job) => fits(job, text, state)), [live.version, text, state]);
   const height = box.current?.clientHeight ?? 600;
   const first = Math.max(0, Math.floor(top / ROW) - SPARE);
   const shown = jobs.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
