@@ -79,16 +79,7 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
     try:
         with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as output:
             before = os.fstat(output.fileno()).st_size
-            child = subprocess.Popen(
-                [*program(), *arguments, "--ready-fd", str(write_end)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=root,
-                env=_environment(root),
-                pass_fds=[write_end],
-                start_new_session=True,
-            )
+            child = _child([*program(), *arguments, "--ready-fd", str(write_end)], root, output.fileno(), write_end)
         os.close(write_end)
         write_end = -1
         if (process := find(child.pid)) is not None:
@@ -104,6 +95,23 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
     if process is None or not is_alive(process):
         raise DidNotStart(_reason(log, before))
     return process
+
+
+def _child(command: Sequence[str], root: Path, output: int, write_end: int) -> "subprocess.Popen[bytes]":
+    """It has `write_end` open too. OSError where it cannot be run; DidNotStart where it was killed before that."""
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=root,
+            env=_environment(root),
+            pass_fds=[write_end],
+            start_new_session=True,
+        )
+    except subprocess.SubprocessError as error:
+        raise DidNotStart(f"{command[0]} cannot be run: {error}") from None
 
 
 def _environment(root: Path) -> dict[str, str]:

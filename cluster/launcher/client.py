@@ -327,7 +327,7 @@ def _start(directory: str, millicpus: int, command: Sequence[str]) -> bool:
             start_new_session=True,
             cwd="/",
         )
-    except OSError as e:
+    except (OSError, subprocess.SubprocessError) as e:
         raise LauncherUnavailable(f"cannot start the launcher: {e}") from e
     finally:
         os.close(log_fd)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from subprocess import SubprocessError
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.restarts import Restarts
@@ -72,7 +73,7 @@ class GatewayKeeper:
             child = await asyncio.create_subprocess_exec(
                 *self._command(address), stdin=asyncio.subprocess.DEVNULL, pass_fds=[self._for_child]
             )
-        except (OSError, ClusterError) as error:
+        except (OSError, SubprocessError, ClusterError) as error:
             return f"cannot be started: {error}"
         try:
             code = await child.wait()

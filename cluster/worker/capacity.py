@@ -50,7 +50,7 @@ def found_gpus() -> tuple[str, ...]:
             return ()
         said = (error.stderr or error.stdout or "").strip().splitlines()
         why = said[-1] if said else f"exit code {error.returncode}"
-    except (OSError, subprocess.TimeoutExpired, InvalidInput) as error:
+    except (OSError, subprocess.SubprocessError, InvalidInput) as error:
         why = str(error)
     raise ClusterError(
         f"{NVIDIA_SMI} does not say which gpus there are: {why}; name them with --gpus, or give --gpus 0"

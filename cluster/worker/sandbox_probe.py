@@ -143,7 +143,7 @@ def _answer(command: Sequence[str], user: RunAs) -> bytes:
                 env={"PATH": DEFAULT_PATH},
                 **ids,
             )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, subprocess.SubprocessError) as error:  # the latter also of a child that was killed before its exec
         raise ClusterError(f"{command[0]}: {error.strerror if isinstance(error, OSError) else error}") from None
     if done.returncode:
         said = done.stderr.decode(errors="backslashreplace").strip().rpartition("\n")[2][:300]

@@ -92,8 +92,9 @@ def _started(argv: Sequence[str], body: bytes) -> subprocess.Popen[bytes]:
         os.pwrite(notice, body, 0)
         null = subprocess.DEVNULL
         return subprocess.Popen(argv, stdin=notice, stdout=null, stderr=null, start_new_session=True)
-    except OSError as error:
-        raise SendingFailed(f"{argv[0]} cannot be run: {error.strerror}") from None
+    except (OSError, subprocess.SubprocessError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SendingFailed(f"{argv[0]} cannot be run: {why}") from None
     finally:
         os.close(notice)
 
