@@ -17,7 +17,7 @@ from cluster.domain.base.quantities import format_size
 from cluster.domain.files.tree import Entry, EntryKind, shown
 from cluster.domain.job.results import ResultsState
 
-MISSING = 1  # exit code where results are not here yet
+MISSING = 1  # exit code where results are not here
 
 
 def remarks_on(results: TaskResults) -> Iterator[str]:
@@ -151,5 +151,5 @@ def _fetched_told(fetched: FetchedTask) -> dict[str, Any]:
 
 def _missing(several: Iterable[TaskResults]) -> int:
     """The exit code."""
-    away = (ResultsState.COMING, ResultsState.AWAY)
-    return MISSING if any(results.state in away for results in several) else 0
+    missing = (ResultsState.COMING, ResultsState.AWAY, ResultsState.GONE)
+    return MISSING if any(results.state in missing for results in several) else 0

@@ -6,6 +6,7 @@ of an End the worker (whoever's session it came in).
 
 from collections.abc import Iterable, Sequence
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.changes import BY_FIELD
 from cluster.domain.job.pause import Pause
@@ -25,6 +26,7 @@ from cluster.domain.session.messages import (
     ReportAcknowledged,
     Stop,
     Welcome,
+    by_attempt,
 )
 from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.exceptions import add_last_words
@@ -47,6 +49,17 @@ def attempts_to_proto(attempts: Attempts) -> scheduler_pb2.Attempts:
 
 def attempts_from_proto(message: scheduler_pb2.Attempts) -> Attempts:
     return Attempts(message.job, message.attempt, ranges_from_proto(message.indexes))
+
+
+def keys_from_proto(messages: Iterable[scheduler_pb2.Attempts]) -> list[AttemptKey]:
+    """Each of these attempts."""
+    return [key for each in messages for key in attempts_from_proto(each)]
+
+
+def keys_to_proto(keys: Iterable[AttemptKey]) -> list[scheduler_pb2.Attempts]:
+    """The same, by job and attempt."""
+    single = (Attempts(key.job, key.attempt, (Range(key.index, key.index + 1),)) for key in keys)
+    return [attempts_to_proto(Attempts(*of, tuple(found.ranges()))) for of, found in by_attempt(single).items()]
 
 
 def _several_from_proto(messages: Iterable[scheduler_pb2.Attempts]) -> tuple[Attempts, ...]:

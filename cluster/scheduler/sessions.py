@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from cluster.domain.base.errors import ClusterError, Conflict, Exhausted, InvalidInput
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.scheduler.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
 from cluster.domain.scheduler.takers import MOST_HELD
 from cluster.domain.scheduler.turn_limits import parts
@@ -14,7 +15,14 @@ from cluster.domain.session.message_splitting import fitting, pieces
 from cluster.domain.session.messages import Downward, Fetching, Hello, Report
 from cluster.domain.session.report_checks import believable
 from cluster.domain.trust.members import ExpelledUser
-from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
+from cluster.rpc.convert import (
+    expelled_to_proto,
+    hello_from_proto,
+    joinable,
+    keys_to_proto,
+    report_from_proto,
+    response_to_proto,
+)
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.message_checks import check_hello, check_text
 from cluster.scheduler.room import SpaceTaken, WorkerRoomTaken
@@ -53,6 +61,7 @@ class Line:
         self._cut = cut
         self._messages: list[Downward] = []
         self._open: list[scheduler_pb2.OpenOutput] = []
+        self._asked: dict[AttemptKey, None] = {}  # whose results are to be asked for
         self._expelled: Sequence[ExpelledUser] | None = None  # to be told; None: nothing new
         self._told: Sequence[ExpelledUser] | None = None
         self._end: ClusterError | None = None
@@ -70,6 +79,11 @@ class Line:
     def open_output(self, message: scheduler_pb2.OpenOutput) -> None:
         """Asks the worker to push output."""
         self._open.append(message)
+        self._wake.set()
+
+    def ask_results(self, keys: Iterable[AttemptKey]) -> None:
+        """Asks the worker for the results of these, whatever has become of them."""
+        self._asked.update(dict.fromkeys(keys))
         self._wake.set()
 
     def expel(self, users: Sequence[ExpelledUser]) -> None:
@@ -98,10 +112,12 @@ class Line:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._messages or self._open or self._expelled is not None:
+            if self._messages or self._open or self._asked or self._expelled is not None:
                 count = fitting(self._messages[: joinable(self._messages)])
                 response = response_to_proto(self._messages[:count])
                 response.open_output.extend(self._open)
+                response.ask_results.extend(keys_to_proto(self._asked))
+                self._asked.clear()
                 if self._expelled is not None:
                     response.expelled.CopyFrom(expelled_to_proto(self._expelled))
                     self._expelled = None

@@ -34,6 +34,7 @@ class ResultsState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESULTS_STATE_COMING: _ClassVar[ResultsState]
     RESULTS_STATE_AWAY: _ClassVar[ResultsState]
     RESULTS_STATE_NONE: _ClassVar[ResultsState]
+    RESULTS_STATE_GONE: _ClassVar[ResultsState]
 USAGE_KIND_UNSPECIFIED: UsageKind
 USAGE_KIND_USER: UsageKind
 USAGE_KIND_NAME: UsageKind
@@ -51,6 +52,7 @@ RESULTS_STATE_KEPT: ResultsState
 RESULTS_STATE_COMING: ResultsState
 RESULTS_STATE_AWAY: ResultsState
 RESULTS_STATE_NONE: ResultsState
+RESULTS_STATE_GONE: ResultsState
 
 class Selector(_message.Message):
     __slots__ = ("text", "key")

@@ -239,7 +239,7 @@ class SmallOutput(_message.Message):
     def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown", "expelled", "freeze")
+    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown", "expelled", "freeze", "ask_results")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ASSIGN_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +250,7 @@ class SessionResponse(_message.Message):
     DISOWN_FIELD_NUMBER: _ClassVar[int]
     EXPELLED_FIELD_NUMBER: _ClassVar[int]
     FREEZE_FIELD_NUMBER: _ClassVar[int]
+    ASK_RESULTS_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     assign: _containers.RepeatedCompositeFieldContainer[Assign]
     stop: _containers.RepeatedCompositeFieldContainer[Stop]
@@ -260,7 +261,8 @@ class SessionResponse(_message.Message):
     disown: _containers.RepeatedCompositeFieldContainer[Attempts]
     expelled: ExpelledUsers
     freeze: _containers.RepeatedCompositeFieldContainer[Freeze]
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., expelled: _Optional[_Union[ExpelledUsers, _Mapping]] = ..., freeze: _Optional[_Iterable[_Union[Freeze, _Mapping]]] = ...) -> None: ...
+    ask_results: _containers.RepeatedCompositeFieldContainer[Attempts]
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., expelled: _Optional[_Union[ExpelledUsers, _Mapping]] = ..., freeze: _Optional[_Iterable[_Union[Freeze, _Mapping]]] = ..., ask_results: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
 
 class ExpelledUsers(_message.Message):
     __slots__ = ("users",)

@@ -92,12 +92,11 @@ class Agent:
     _growth: Growth = field(init=False)
     _contents: ContentFetches = field(init=False)
     _quiet: QuietWatch = field(init=False)
-    _watcher: Watcher = field(init=False)
+    _watcher: Watcher = field(default_factory=Watcher, init=False)
 
     def __post_init__(self) -> None:
         self.link = LauncherLink(self.connect, self.templates, self.outputs)
         self.pipeline = AgentPipeline(self.core, self.link, self)
-        self._watcher = Watcher()
         self.readers = Readers(self.outputs, self._watcher, self._phase_of)
         self._live = LivePushes(self.readers)
         self._scheduler = SchedulerLink(
@@ -108,6 +107,7 @@ class Agent:
             self.readers.lanes,
             self.pipeline,
             asked_for_output=self._live.open,
+            asked_for_results=lambda keys: self._results.add([key for key in keys if key not in self.core.held], None),
             ended=self._after_session,
             quiet=self.finished.is_set,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from cluster.domain.base.errors import ClusterError, Revoked, Unreachable
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.session.messages import Assign, Downward, Welcome
 from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.messages import SessionEnded, SessionReady
@@ -27,8 +28,8 @@ GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that
 
 @dataclass(slots=True, eq=False)
 class SchedulerLink:
-    """`session`: the present one, None: there is none. `asked_for_output` and `ended`
-    are told what the outputs' readers and pushes must know. `quiet`: nothing is said of its end, since we end."""
+    """`session`: the present one, None: there is none. `asked_for_output`, `asked_for_results` and `ended` are told
+    what those must know that send outputs and results. `quiet`: nothing is said of its end, since we end."""
 
     scheduler: Scheduler | None
     core: WorkerCore
@@ -37,6 +38,7 @@ class SchedulerLink:
     lanes: Lanes
     pipeline: AgentPipeline
     asked_for_output: Callable[[Session, scheduler_pb2.OpenOutput], None]
+    asked_for_results: Callable[[Sequence[AttemptKey]], None]
     ended: Callable[[], None]
     quiet: Callable[[], bool]
     session: Session | None = None
@@ -60,6 +62,7 @@ class SchedulerLink:
             ready=self._on_ready,
             received=self._on_received,
             asked_for_output=self._on_asked_for_output,
+            asked_for_results=self.asked_for_results,
             expelled=self.hooks.expelled,
             closed=self._on_closed,
         )

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import grpc.aio
 
 from cluster.domain.base.errors import ClusterError, Unreachable
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.session.messages import Downward
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
 from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.channel import dial
-from cluster.rpc.convert import expelled_from_proto, messages_from_response
+from cluster.rpc.convert import expelled_from_proto, keys_from_proto, messages_from_response
 from cluster.rpc.errors import calling
 from cluster.v1 import files_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 
@@ -40,6 +41,7 @@ class SessionCallbacks:
     ready: Callable[[int, str], Awaitable[None]]  # and the name that the worker has from now on
     received: Callable[[int, Sequence[Downward]], Awaitable[None]]
     asked_for_output: Callable[[scheduler_pb2.OpenOutput], None]
+    asked_for_results: Callable[[Sequence[AttemptKey]], None]
     expelled: Callable[[Sequence[ExpelledUser]], None]  # all of them: whom our own API must not let in
     closed: Callable[[int, ClusterError], None]
 
@@ -141,6 +143,8 @@ class Session:
                     self._listener.expelled(expelled_from_proto(response.expelled))
                 for wanted in response.open_output:
                     self._listener.asked_for_output(wanted)
+                if response.ask_results:
+                    self._listener.asked_for_results(keys_from_proto(response.ask_results))
         finally:
             writer.cancel()
             stream.cancel()

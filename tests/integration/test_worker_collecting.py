@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.files.tree import EntryKind, decode
-from cluster.domain.job.results import WantedResults
+from cluster.domain.job.results import VANISHED, WantedResults
 from cluster.worker.results import collecting
 from cluster.worker.results.collecting import Collected, collect, open_below
 
@@ -52,11 +52,11 @@ def test_directories_above_come_along_and_what_matched_nothing_is_told(tmp_path:
 
 
 def test_where_there_is_nothing_nothing_is_found(tmp_path: Path) -> None:
-    for top in (tmp_path, tmp_path / "absent"):
+    for top, note in ((tmp_path, "* matched nothing"), (tmp_path / "absent", VANISHED)):
         found = collected(top, "*")
         assert found.entries == []
         assert found.tree() == b""
-        assert found.notes == ("* matched nothing",)
+        assert found.notes == (note,)
 
 
 def test_links_that_lead_out_are_left_out(tmp_path: Path) -> None:

@@ -807,7 +807,7 @@ def test_the_same_trouble_is_told_once_and_again_after_a_session(monkeypatch: py
 
     async def body() -> None:
         scheduler = Scheduler(lambda: "there", Mock(), scheduler_pb2.RegisterRequest)
-        link = scheduler_link.SchedulerLink(scheduler, *[Mock()] * 8)
+        link = scheduler_link.SchedulerLink(scheduler, *[Mock()] * 9)
 
         async def say(why: str) -> None:
             for _ in range(3):

@@ -1,5 +1,6 @@
 """Results on their way from a worker: whoever is killed, away or full meanwhile, they come whole, and nothing stays."""
 
+import shutil
 import signal
 from contextlib import aclosing
 from pathlib import Path
@@ -108,7 +109,9 @@ def test_results_of_a_lost_attempt_come_when_its_worker_is_back(tmp_path: Path) 
     at_site(tmp_path, body, lease=2.0)
 
 
-def test_they_wait_while_the_schedulers_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_wait_while_the_schedulers_disk_is_full_and_what_vanishes_meanwhile_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = True
 
     def expect_room(self: ContentFiles, size: int = 0) -> None:
@@ -120,13 +123,18 @@ def test_they_wait_while_the_schedulers_disk_is_full(tmp_path: Path, monkeypatch
     async def body(site: Site) -> None:
         nonlocal full
         worker = await site.worker().started()
-        job = await site.user.submit("sh", "-c", "echo x > log", out=("log",))
+        job = await site.user.submit("sh", "-c", "echo x > log", array=(ArraySegment(1, 2),), out=("log",))
         await site.user.wait(str(job.number))
         await until(lambda: "results stay here for now: the scheduler has no room for files" in worker.log())
-        assert (await site.user.get(str(job.number))).results.missing == 1
+        assert (await site.user.get(str(job.number))).results.missing == 2
+        await worker.stop(signal.SIGKILL)  # the next agent knows of what it finds alone
+        shutil.rmtree(worker.directory / "work" / f"{job.number}.kept" / "1.1")
         full = False
-        assert await fetched(site, str(job.number), tmp_path / "to") == [ResultsState.KEPT]
-        assert (tmp_path / "to" / "log").read_text() == "x\n"
+        await worker.started()
+        told = await fetched(site, str(job.number), tmp_path / "to")
+        assert sorted(told) == [ResultsState.KEPT, ResultsState.GONE]
+        assert (tmp_path / "to" / "1" / "log").read_text() == "x\n"
+        assert (await site.user.get(str(job.number))).results.missing == 0
         await leaves_nothing(worker)
 
     at_site(tmp_path, body)

@@ -9,6 +9,8 @@ from cluster.domain.job.spec import JobSpec
 
 MAX_NOTES, MAX_NOTE = 100, 400  # notes of one attempt; characters of one
 MAX_TOTAL = 1 << 62  # bytes: more than any disk holds
+# What a worker notes, alone, of an attempt whose directory somebody has removed.
+VANISHED = "the directory that it ran in has vanished from its worker, with all that it left there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class KeptResults:
     def key(self) -> AttemptKey:
         return AttemptKey(self.job, self.index, self.attempt)
 
+    @property
+    def have_vanished(self) -> bool:
+        """Whether they were gone before they could be read."""
+        return self.notes == (VANISHED,)
+
     def check(self) -> None:
         """InvalidInput for what no worker says."""
         if len(self.notes) > MAX_NOTES or any(len(note) > MAX_NOTE for note in self.notes):
@@ -42,6 +49,7 @@ class ResultsState(IntEnum):
     COMING = 2  # on their way from a worker that is connected, or just was
     AWAY = 3  # on a worker that is not; they come when it is back
     NONE = 4  # there are none: it has never begun
+    GONE = 5  # they are not there any more, as their notes say
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def operations(
         MetricsOperations(driver),
         kept,
         HistoryOperations(driver),
-        ResultOperations(driver, contents),
+        ResultOperations(driver, contents, sources.line_of),
         keeping,
         PoolOperations(driver),
     )

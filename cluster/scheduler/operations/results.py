@@ -1,7 +1,7 @@
 """Results: taking in what attempts have left for keeps, telling who has left what, and giving it out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,12 +22,15 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.operations.contents import check_digests, messages_of, sender_of
 from cluster.scheduler.own_attempts import own_among
+from cluster.scheduler.sessions import Line
 from cluster.scheduler.threads import to_its_end
 from cluster.store.contents.interface import Contents
 from cluster.store.interface import Store
 
 TASKS_AT_ONCE = 1000  # that are looked up, and told of, together
-PATIENCE = 2.0  # seconds after which a worker that has gone is missed; what comes is told at once
+# Seconds after which a worker that has gone is missed, and one that is there is asked where results are that have not
+# come: an earlier agent may have begun to send them, and somebody may have removed their directory since.
+PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,29 @@ class ShownResults:
     kept: KeptResults
     task_number: int
     state: ResultsState
-    worker: str = ""  # its name, where they are not here
+    worker: str = ""  # its name, where they are not here,
+    worker_id: str = ""  # and its id
+
+
+class _Late:
+    """Which results a follower waits for, since when, and whom it has asked for them."""
+
+    def __init__(self) -> None:
+        self._since: dict[AttemptKey, float] = {}  # by the loop's clock
+        self._asked: dict[AttemptKey, Line] = {}
+
+    def look(self, coming: Iterable[tuple[AttemptKey, Line | None]]) -> None:
+        """These are not here yet; each with the session of its worker. Each session is asked once for each."""
+        now = asyncio.get_running_loop().time()
+        for key, line in coming:
+            if now - self._since.setdefault(key, now) >= PATIENCE / 2 and line and self._asked.get(key) is not line:
+                self._asked[key] = line
+                line.ask_results([key])
+
+    def forget(self, key: AttemptKey) -> None:
+        """It was told."""
+        self._since.pop(key, None)
+        self._asked.pop(key, None)
 
 
 @dataclass(slots=True)
@@ -48,11 +73,13 @@ class _Followed:
     spec: JobSpec
     tasks: IntervalSet  # that are still to be told
     attempts: dict[int, int] = field(default_factory=dict)  # by index, where one was selected
+    late: _Late = field(default_factory=_Late)
 
 
 class ResultOperations:
-    def __init__(self, driver: Driver, contents: Contents) -> None:
-        self._driver, self._contents = driver, contents
+    def __init__(self, driver: Driver, contents: Contents, line_of: Callable[[str], Line | None]) -> None:
+        """`line_of` answers the session of the worker with that id."""
+        self._driver, self._contents, self._line_of = driver, contents, line_of
 
     # -- for workers
 
@@ -122,7 +149,10 @@ class ResultOperations:
             ended = await followed.job.read(lambda job, some=some: _ended(job.sets, some))  # type: ignore[misc]
             looked = ended if follow and not followed.attempts else some
             told = await self._told(followed, looked, ended) if looked else []
-            told = [each for each in told if not (follow and each.state is ResultsState.COMING)]
+            if follow:
+                coming = [each for each in told if each.state is ResultsState.COMING]
+                followed.late.look((each.kept.key, self._line_of(each.worker_id)) for each in coming)
+                told = [each for each in told if each.state is not ResultsState.COMING]
             followed.tasks.difference_update(IntervalSet((each.kept.index, each.kept.index + 1) for each in told))
             if not follow:
                 followed.tasks.difference_update(some)
@@ -146,13 +176,15 @@ class ResultOperations:
                 continue  # none of its attempts has ended
             task_number = followed.spec.number_of(index)
             if results is not None:
-                told.append(ShownResults(results, task_number, ResultsState.KEPT))
+                followed.late.forget(results.key)
+                state = ResultsState.GONE if results.have_vanished else ResultsState.KEPT
+                told.append(ShownResults(results, task_number, state))
                 continue
             nothing = KeptResults(number, index, wanted)
             state, worker = ResultsState.NONE, ""
             if end is not None and end.began and end.attempt == wanted:
                 state, worker = self._driver.peek(partial(_where, end))
-            told.append(ShownResults(nothing, task_number, state, worker))
+            told.append(ShownResults(nothing, task_number, state, worker, end.worker_id if end else ""))
         return told
 
     async def read(

@@ -19,7 +19,7 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.output.files import OutputFiles, tail_of
 from cluster.scheduler.output.relay import Relay
-from cluster.scheduler.sessions import SessionLines
+from cluster.scheduler.sessions import Line, SessionLines
 from cluster.v1 import scheduler_pb2
 
 SOON = 2.0  # seconds that a worker gets to send the last bytes of an output
@@ -132,6 +132,10 @@ class Sources:
                 if read > MOST_ASKED:
                     return b""
         return last
+
+    def line_of(self, worker_id: str) -> Line | None:
+        """The session of that worker; None: it has none."""
+        return self._sessions.line_of(worker_id)
 
     async def live(
         self, key: AttemptKey, worker_id: str, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from cluster.domain.base.quantities import format_size
 from cluster.domain.files.patterns import Patterns, Places
 from cluster.domain.files.tree import MAX_PATH, Entry, EntryKind, encode, order_of, shown, wrong_target
-from cluster.domain.job.results import MAX_NOTE, MAX_NOTES, WantedResults
+from cluster.domain.job.results import MAX_NOTE, MAX_NOTES, VANISHED, WantedResults
 
 MOST_LOOKED_AT = 1_000_000  # names in one attempt's directories
 MOST_LEVELS = 100  # of directories within each other: each costs a descriptor while it is looked through
@@ -50,15 +50,16 @@ class Collected(NamedTuple):
 
 
 NOTHING = Collected([], {}, ())
+HAS_VANISHED = Collected([], {}, (VANISHED,))
 
 
 def collect(directory: str, wanted: WantedResults, owner: int | None) -> Collected:
-    """What is wanted of that directory; where there is none, nothing. `owner`: the user id of the job, where that is
-    not ours. OSError where we lack something: later it may go better."""
+    """What is wanted of that directory; where there is none, nothing, and a note that it has vanished. `owner`: the
+    user id of the job, where that is not ours. OSError where we lack something: later it may go better."""
     try:
         top = os.open(directory, _DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
-        return _Walk(wanted, owner, 0).found()
+        return HAS_VANISHED
     try:
         walk = _Walk(wanted, owner, os.fstat(top).st_dev)
         walk.through(top)
