@@ -84,18 +84,20 @@ def test_what_goes_on_keeps_what_it_waits_for_and_its_tree() -> None:
     bonds = Bonds()
     waits = JobRecord(9, "id-9", "ann", JobSpec(("true",), after=("3",), after_any=("4",)), 1.0)
     child = JobRecord(8, "id-8", "ann", JobSpec(("true",)), 1.0, (CallingAttempt(5, 0, 1), CallingAttempt(6, 0, 1)))
-    for record in (waits, child):
+    run = JobRecord(10, "id-10", "ann", JobSpec(("true",)), 1.0, schedule=11)
+    for record in (waits, child, run):
         bonds.goes_on(record)
     bonds.pins[2] = Pin("bob", 1.0)
     alive = {9, 8}
     assert [bool(bonds.why_kept(ended(n), alive)) for n in (1, 2, 3, 4, 5)] == [False, True, True, True, True]
+    assert bonds.why_kept(ended(11), alive).startswith("has a run that goes on")
     assert "tree of job 5" in bonds.why_kept(ended(6, root=5), alive)
     assert "tree of job 8" in bonds.why_kept(ended(7, root=8), alive)
     assert bonds.why_kept(ended(9), alive) == "has not ended"
     assert bonds.why_kept(ended(2), alive) == "is pinned by bob: `cluster job unpin 2`"
-    for record in (waits, child):
+    for record in (waits, child, run):
         bonds.has_ended(record)
-    assert [n for n in (3, 4, 5, 6) if bonds.why_kept(ended(n, root=5 if n == 6 else 0), ())] == []
+    assert [n for n in (3, 4, 5, 6, 11) if bonds.why_kept(ended(n, root=5 if n == 6 else 0), ())] == []
     assert bonds.same_as(Bonds())
 
 

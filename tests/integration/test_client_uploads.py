@@ -253,10 +253,12 @@ def test_a_worker_gets_what_its_attempts_find_and_nothing_else(tmp_path: Path) -
     with_client(tmp_path, body)
 
 
-def test_what_was_to_be_used_by_a_job_that_never_came_is_collected(tmp_path: Path) -> None:
+def test_what_was_to_be_used_by_a_job_that_never_came_is_collected_and_what_a_schedule_uses_stays(
+    tmp_path: Path,
+) -> None:
     async def body(cluster: Cluster, client: AsyncClient) -> None:
         contents = cluster.service.contents
-        job = await client.submit(["true"], stdin=b"used")
+        job = await client.submit(["true"], stdin=b"used", every="0 0 1 1 *")
         await upload(client, stdin=b"never used")
         contents.use("00000000-0000-7000-8000-000000000000", None, plain=[sha256(b"never used").digest()])
         contents._now = lambda: 1e11

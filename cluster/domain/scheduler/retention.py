@@ -3,9 +3,9 @@
 Jobs, and the output of jobs, go by two rules of the same kind: older than so long, or beyond so many bytes, what ended
 first going first. A job that is deleted takes its output along; where only output goes, all else of the job stays.
 
-Never deleted is a job that goes on, that is pinned, that a job which goes on waits for, or in whose tree (what has
-called it, what it has called) anything goes on: `Bonds` knows these. Output goes of any job that has ended and is not
-pinned.
+Never deleted is a job that goes on, that is pinned, that a job which goes on waits for, of which a run goes on, or in
+whose tree (what has called it, what it has called) anything goes on: `Bonds` knows these. Output goes of any job that
+has ended and is not pinned.
 """
 
 from collections.abc import Collection, Sequence
@@ -224,13 +224,14 @@ class Bonds:
     """What keeps jobs that have ended from being deleted: pins, and jobs that go on. What is here follows from the
     records of these; pins are persisted."""
 
-    __slots__ = ("_needed", "_roots", "deleted", "pins")
+    __slots__ = ("_needed", "_roots", "_runs", "deleted", "pins")
 
     def __init__(self) -> None:
         self.pins: dict[int, Pin] = {}
         self.deleted = IntervalSet()  # since the start: whoever read of them before is told so
         self._needed: dict[int, int] = {}  # by job: how many jobs that go on name it among those that come first
         self._roots: dict[int, int] = {}  # by root of a tree: how many jobs below that go on
+        self._runs: dict[int, int] = {}  # by schedule: how many of its runs go on
 
     def goes_on(self, record: JobRecord) -> None:
         self._count(record, 1)
@@ -241,6 +242,8 @@ class Bonds:
     def _count(self, record: JobRecord, by: int) -> None:
         if record.callers:
             _add(self._roots, record.root, by)
+        if record.schedule:
+            _add(self._runs, record.schedule, by)
         if record.spec.waits:
             for number in {dependency.job for dependency in dependencies_of(record.spec)}:
                 _add(self._needed, number, by)
@@ -253,13 +256,16 @@ class Bonds:
             return f"is pinned by {pin.by}: `cluster job unpin {job.number}`"
         if job.number in self._needed:
             return "is waited for by a job that goes on"
+        if job.number in self._runs:
+            return "has a run that goes on, which finds what was uploaded with it"
         if job.root in self._roots or (job.root != job.number and job.root in jobs):
             return f"belongs to the tree of job {job.root}, in which a job goes on"
         return ""
 
     def same_as(self, other: "Bonds") -> bool:
         """Whether both say the same of what goes on."""
-        return (self._needed, self._roots) == (other._needed, other._roots)
+        mine, others = ((each._needed, each._roots, each._runs) for each in (self, other))
+        return mine == others
 
 
 def _add(counts: dict[int, int], key: int, by: int) -> None:
