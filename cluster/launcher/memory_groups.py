@@ -6,6 +6,10 @@ root. Their names begin as those of the launcher's groups do, so a successor fin
 
 A slot goes into the group, starts the attempt there, and goes back. What it starts inherits the group, and so does all
 that descends from it. So the memory of the slot does not count, and the kernel never ends the slot for want of memory.
+
+Where none has moved for a while the kernel takes some 10 ms for a move, as all processors must notice it, and for those
+that follow some 0.03 ms. So a slot that waits is in its next group already, which has no limit yet; and it goes back
+while the attempt runs.
 """
 
 import os
@@ -71,19 +75,15 @@ class MemoryGroups:
         """Of the group for what that slot of the launcher with that pid runs."""
         return os.path.join(self._place, f"{self._prefix}{launcher}-memory-{slot}")
 
-    def enter(self, launcher: int, slot: int, limit: int) -> "LimitedMemory":
-        """The caller, a slot, is in the group from now on, which allows so many bytes. OSError, and it is not."""
+    def enter(self, launcher: int, slot: int) -> "LimitedMemory":
+        """The caller, a slot, is in a new group from now on, which has no limit yet. OSError, and it is not."""
         path = self.path_of(launcher, slot)
         group = LimitedMemory(path, self._files, _here(self._files))
         with suppress(OSError):
             os.rmdir(path)  # what ran in it was killed, and could not be waited for
         os.mkdir(path)
         try:
-            _write(path, self._files.limit, str(limit))
-            for name, value in ((self._files.with_swap, str(limit)), (self._files.swap, "0")):
-                if name and os.path.exists(f"{path}/{name}"):
-                    _write(path, name, value)
-            _write(path, "cgroup.procs", "0")
+            group.join()
         except OSError:
             group.end()
             raise
@@ -95,6 +95,16 @@ class LimitedMemory:
 
     def __init__(self, path: str, files: Files, home: str) -> None:
         self._path, self._files, self._home = path, files, home
+
+    def limit(self, size: int) -> None:
+        """It allows so many bytes from now on. OSError."""
+        for name, value in (
+            (self._files.limit, str(size)),
+            (self._files.with_swap, str(size)),
+            (self._files.swap, "0"),
+        ):
+            if name and (name == self._files.limit or os.path.exists(f"{self._path}/{name}")):
+                _write(self._path, name, value)
 
     def join(self) -> None:
         """The caller is in the group from now on. OSError."""

@@ -9,9 +9,9 @@ should the launcher not have cut that (`leashes`). Both kill everything below it
 
 What the launcher hands out is read one by one, so that what has not been read can be taken back (`slot_protocol`).
 
-While attempts are as short as `/bin/true`, one after another, each is told as a whole when it has ended: that it has
-started is told, and its output files get their names, only when it goes on for SHORT. So whoever hears that an attempt
-runs finds its files.
+An attempt that ends within SHORT is told as a whole when it has ended: that it has started is told only when it goes on
+for longer, which spares everybody up to the scheduler a message. While such attempts come one after another, their
+output files get their names no sooner either. So whoever hears that an attempt runs finds its files.
 """
 
 import gc
@@ -122,6 +122,7 @@ class _SlotProcess:
         self._short = False  # the attempt before was, and this one comes right behind it
         self._untold: tuple[int, Running, int, float] | None = None  # what runs: number, ‥, wall clock (µs), boot clock
         self._memory: LimitedMemory | None = None  # of the present attempt, where that is limited
+        self._next_memory: LimitedMemory | None = None  # of the next one: we are in it, and it has no limit yet
         self._cut = False  # we have killed the present attempt, whose leash was out
         self._watched = False  # the second alarm is set, which says that an attempt is not short
         self._alarm = linux.BootAlarm()
@@ -141,6 +142,7 @@ class _SlotProcess:
                 assert template_id == self._template_id, "what it is started by was sent before it"
                 self._run_one(number, HandedAttempt(*attempt), by)
         self._spawner.tidy()
+        self._leave_next_memory()
 
     def _next(self) -> tuple[Any, ...] | None:
         try:
@@ -148,6 +150,9 @@ class _SlotProcess:
         except BlockingIOError:
             self._spawner.tidy()
             self._short = False
+            if self._limit:
+                with suppress(OSError):  # else it is tried again when it is needed
+                    self._next_memory = self._next_memory or self._new_memory()
             return slot_protocol.receive(self._requests)
 
     def _take(self, template_id: int, template: Template) -> None:
@@ -173,7 +178,8 @@ class _SlotProcess:
         if leash is not None:
             self._set_alarm(cut_at(self._setup.leashes.confirmed_at, leash, SLOT_MARGIN))
         try:
-            running = self._start_limited(attempt) if self._limit else self._start(attempt)
+            limited = self._limit or self._next_memory
+            running = self._start_limited(attempt) if limited else self._start(attempt)
         except TooLate:
             self._tell(("unbegun", self._number, number))
             return
@@ -189,35 +195,51 @@ class _SlotProcess:
         return self._spawner.start(attempt, self._template, self._is_late, nameless=nameless)
 
     def _start_limited(self, attempt: HandedAttempt) -> Running:
-        """In a group that limits its memory. Raises as Spawner.start does."""
-        try:
-            self._memory = self._setup.group.memory.enter(self._setup.launcher, self._number, self._limit)
-        except OSError as e:
-            raise CannotStart(f"its memory cannot be limited: {e.strerror}", returned=True) from None
+        """In a group that limits its memory: or not at all, where we have waited in it for one that it would. Raises as
+        Spawner.start does."""
         running = None
         try:
+            self._enter_memory()
             running = self._start(attempt)
         finally:
-            self._memory.leave()
-            if running is None:
-                self._end_memory()
+            if self._memory is not None:
+                self._memory.leave()
+                if running is None:
+                    self._end_memory()
         return running
+
+    def _enter_memory(self) -> None:
+        try:
+            self._memory, self._next_memory = self._next_memory or self._new_memory(), None
+            if self._limit:
+                self._memory.limit(self._limit)
+        except OSError as e:
+            raise CannotStart(f"its memory cannot be limited: {e.strerror}", returned=True) from None
+
+    def _new_memory(self) -> LimitedMemory:
+        """A group that we are in from now on. OSError."""
+        return self._setup.group.memory.enter(self._setup.launcher, self._number)
+
+    def _leave_next_memory(self) -> None:
+        """No attempt comes that needs it."""
+        if self._next_memory is not None:
+            memory, self._next_memory = self._next_memory, None
+            memory.leave()
+            memory.end()
 
     def _end_memory(self) -> tuple[bool, int]:
         """Of an attempt that is over: whether the kernel has ended any of it for want of memory, and the most that it
         took in KiB; 0: not known."""
         memory, self._memory = self._memory, None
         assert memory is not None
-        return memory.end()
+        killed, peak = memory.end()
+        return killed and self._limit > 0, peak
 
     def _see_to_its_end(self, number: int, running: Running, checker: Checker | None) -> None:
         at, wall_us = clock.now(), time.time_ns() // 1000
-        if self._short:
-            self._untold = number, running, wall_us, at
-            if not self._watched:
-                self._look_after(SHORT)
-        else:
-            self._tell_start(number, running, wall_us, at)
+        self._untold = number, running, wall_us, at
+        if not self._watched:
+            self._look_after(SHORT)
         status, cpu_us, peak = self._reaper.wait_for(running.pid)
         took = clock.now() - at
         closed, wrong = not self._sweep(), ""

@@ -59,7 +59,8 @@ def test_a_service_with_a_group_of_its_own_limits_beside_its_agent(machine: Mach
     mount = machine("/system.slice/w.service/agent", "/system.slice/w.service")
     groups = MemoryGroups("cluster-x-")
     assert groups.place == f"{mount}/system.slice/w.service"
-    limited = groups.enter(7, 3, 64 << 20)
+    limited = groups.enter(7, 3)
+    limited.limit(64 << 20)
     group = Path(groups.path_of(7, 3))
     assert {name: (group / name).read_text() for name in (V2.limit, V2.swap, "cgroup.procs")} == {
         V2.limit: str(64 << 20),
