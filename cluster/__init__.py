@@ -16,3 +16,6 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # Names as the rest of the machine has them. gRPC's own resolver asks the name server also about what /etc/hosts tells,
 # and finds nobody for as long as that server does not answer.
 os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
+# As Python's gRPC is built it starts its threads again in every child that is forked, which is about to become another
+# program and closes all descriptors: then they abort it. Who needs gRPC in a forked child says 1.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
