@@ -154,7 +154,8 @@ def _drain_of(message: jobs_pb2.Drain) -> Drain:
 def queue_of(message: "admin_pb2.QueueInfo") -> QueueStatus:
     pause = pause_of(message.pause) if message.HasField("pause") else None
     shares = [Share(s.user, s.weight, s.used_cpu_seconds, s.held_millicpus) for s in message.shares]
-    return QueueStatus(pause, message.jobs, message.paused_jobs, tuple(shares))
+    running = message.running_jobs if message.HasField("running_jobs") else None
+    return QueueStatus(pause, message.jobs, message.paused_jobs, tuple(shares), running)
 
 
 def token_of(message: "admin_pb2.Token") -> Token:

@@ -304,6 +304,7 @@ class QueueStatus:
     jobs: int
     paused_jobs: int  # how many of the jobs are paused themselves
     shares: tuple[Share, ...] = ()  # of users with any recent use, in the order in which they go next
+    running_jobs: int | None = None  # how many of the jobs run; None: it was not asked for
 
 
 @dataclass(frozen=True, slots=True)

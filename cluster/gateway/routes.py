@@ -137,6 +137,19 @@ ROUTES: tuple[Route, ...] = (
         body=WHOLE,
     ),
     Route(
+        *("POST", "/v1/cancel-jobs", "Jobs.Cancel", "Stop tasks of several jobs, and let none start any more."),
+        body=WHOLE,
+    ),
+    Route(
+        *("POST", "/v1/retry-jobs", "Jobs.Retry", "Try again what has failed or was cancelled, of several jobs."),
+        body=WHOLE,
+    ),
+    Route(
+        *("POST", "/v1/pause-jobs", "Jobs.Pause", "Let no more tasks of several jobs start; what runs goes on."),
+        body=WHOLE,
+    ),
+    Route(*("POST", "/v1/resume-jobs", "Jobs.Resume", "Let several jobs go on that were paused."), body=WHOLE),
+    Route(
         *("PUT", "/v1/jobs/{job}/priority", "Jobs.SetPriority", "Let a job go before or after others."),
         at=_JOBS,
         body=WHOLE,

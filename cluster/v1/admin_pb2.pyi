@@ -265,16 +265,20 @@ class ShowQueueResponse(_message.Message):
     def __init__(self, queue: _Optional[_Union[QueueInfo, _Mapping]] = ...) -> None: ...
 
 class QueueInfo(_message.Message):
-    __slots__ = ("pause", "jobs", "paused_jobs", "shares")
+    __slots__ = ("pause", "jobs", "paused_jobs", "shares", "running_jobs", "tasks")
     PAUSE_FIELD_NUMBER: _ClassVar[int]
     JOBS_FIELD_NUMBER: _ClassVar[int]
     PAUSED_JOBS_FIELD_NUMBER: _ClassVar[int]
     SHARES_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_JOBS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
     pause: _job_pb2.Pause
     jobs: int
     paused_jobs: int
     shares: _containers.RepeatedCompositeFieldContainer[Share]
-    def __init__(self, pause: _Optional[_Union[_job_pb2.Pause, _Mapping]] = ..., jobs: _Optional[int] = ..., paused_jobs: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[Share, _Mapping]]] = ...) -> None: ...
+    running_jobs: int
+    tasks: _job_pb2.TaskCounts
+    def __init__(self, pause: _Optional[_Union[_job_pb2.Pause, _Mapping]] = ..., jobs: _Optional[int] = ..., paused_jobs: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[Share, _Mapping]]] = ..., running_jobs: _Optional[int] = ..., tasks: _Optional[_Union[_job_pb2.TaskCounts, _Mapping]] = ...) -> None: ...
 
 class Share(_message.Message):
     __slots__ = ("user", "weight", "used_cpu_seconds", "held_millicpus")

@@ -105,13 +105,17 @@ def test_the_cursor_stays_on_its_job_while_others_come_and_go() -> None:
     assert model.chosen_job.number == 5
 
 
-def test_what_stops_work_asks_first_and_the_rest_is_wished_at_once() -> None:
+def test_what_changes_anything_asks_first_and_the_rest_is_wished_at_once() -> None:
     model = model_of(job(7, name="sweep"))
     assert press(model, "c", "x") == []
     assert model.message == "not done"
     assert press(model, "c", "enter") == []
     assert press(model, "c", "y") == [Intent("cancel", "7", "sweep")]
-    assert press(model, "r", "p") == [Intent("retry", "7", "sweep"), Intent("pause", "7", "sweep")]
+    for key, verb in (("r", "retry"), ("p", "pause")):
+        assert press(model, key, "escape") == []
+        assert press(model, key) == []
+        assert text(draw(model, 80, 24, NOW))[-1] == f"{verb} job 7 (sweep)? y: yes, any other key: no"
+        assert press(model, "y") == [Intent(verb, "7", "sweep")]
     assert press(model, "enter", "f") == [Intent("open", "7"), Intent("follow", "7")]
     assert press(model, "escape", "q", "q")[-1] == Intent("quit")
     assert press(model, "interrupt") == [Intent("interrupt")]
@@ -122,8 +126,11 @@ def test_workers_are_drained_and_take_work_again() -> None:
     model = model_of(job(1), workers=(worker("box1"), worker("box2", Drain("ann", 1.0))))
     assert press(model, "d") == []
     assert "tab goes to the workers" in model.message
-    assert press(model, "tab", "d") == [Intent("drain", "id-box1", "box1")]
-    assert press(model, "down", "d") == [Intent("resume_worker", "id-box2", "box2")]
+    assert press(model, "tab", "d", "n", "d") == []
+    assert text(draw(model, 80, 24, NOW))[-1].startswith("drain worker box1? y: yes")
+    assert press(model, "y", "down", "d") == [Intent("drain", "id-box1", "box1")]
+    assert "worker box2 take work again?" in text(draw(model, 80, 24, NOW))[-1]
+    assert press(model, "y") == [Intent("resume_worker", "id-box2", "box2")]
     assert press(model, "c") == []
     assert (model.pane, model.message) == (Pane.WORKERS, "that is for jobs: tab goes to them")
 

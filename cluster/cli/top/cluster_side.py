@@ -10,12 +10,11 @@ from cluster.cli.top.output_lines import OutputLines
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job, QueueStatus, Worker
 from cluster.domain.base.errors import ClusterError, NotPermitted
-from cluster.domain.job.states import LIVE, TaskState
+from cluster.domain.job.states import LIVE, RUN, TaskState
 
 NEWEST, LIVE_ONES, FOUND = 60, 60, 200  # jobs that are asked for: by age, of those that go on, of those looked for
 MOST_TASKS = 40
 TAIL, TAIL_BYTES = 20, 256 * 1024  # of the output of a job that is open
-RUN = (TaskState.RUNNING, TaskState.FINISHING)
 WAIT = tuple(state for state in LIVE if state not in RUN)
 
 

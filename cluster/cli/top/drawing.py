@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cluster.cli.render import command_of, reason_of
 from cluster.cli.table import fit, shortened, width_of
-from cluster.cli.top.model import Model, Pane, View
+from cluster.cli.top.model import Intent, Model, Pane, View
 from cluster.client.types import Job, Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus, format_duration, format_size
@@ -221,12 +221,22 @@ def _output_rows(model: Model, width: int, room: int) -> list[Row]:
     return [head, *[_row("", line, width) for line in lines]]
 
 
+def _question(asked: Intent) -> str:
+    """What is about to be done, for whoever has to say yes."""
+    match asked.verb:
+        case "drain":
+            return f"drain worker {asked.name}?"
+        case "resume_worker":
+            return f"let worker {asked.name} take work again?"
+    name = f" ({asked.name})" if asked.name else ""
+    return f"{asked.verb} job {asked.of}{name}?"
+
+
 def _foot(model: Model, width: int) -> Row:
     if model.typed is not None:
         return _row("", f"/{model.typed}_", width)
     if model.asked:
-        name = f" ({model.asked.name})" if model.asked.name else ""
-        return _row("alarm", f"{model.asked.verb} job {model.asked.of}{name}? y: yes, any other key: no", width)
+        return _row("alarm", f"{_question(model.asked)} y: yes, any other key: no", width)
     if model.message:
         return _row("warn", model.message, width)
     keys = _KEYS[model.view]

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 from cluster.cli.top.throughput import Throughput
 from cluster.client.types import Job, QueueStatus, Task, Worker
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import RUN
 from cluster.domain.scheduler.worker_record import WorkerState
 
 LATELY = 3600.0  # seconds for which a failure counts
-RUNNING = (TaskState.RUNNING, TaskState.FINISHING)
 
 
 class View(StrEnum):
@@ -160,7 +159,8 @@ class Model:
             if worker is None:
                 self.message = "d drains a worker: tab goes to the workers"
                 return None
-            return Intent("resume_worker" if worker.drain else "drain", worker.id, worker.name)
+            self.asked = Intent("resume_worker" if worker.drain else "drain", worker.id, worker.name)
+            return None
         if job is None:
             self.message = "that is for jobs: tab goes to them"
             return None
@@ -171,9 +171,9 @@ class Model:
             else:
                 self.asked = Intent("cancel", number, name)
             return None
-        if key == "r":
-            return Intent("retry", number, name)
-        return Intent("resume" if job.pause else "pause", number, name)
+        verb = "retry" if key == "r" else "resume" if job.pause else "pause"
+        self.asked = Intent(verb, number, name)
+        return None
 
     def _follow(self) -> Intent | None:
         if self.view is View.OUTPUT:
@@ -226,7 +226,9 @@ class Model:
     @property
     def counts(self) -> tuple[int, int, int]:
         """Jobs that run, that wait, and that failed lately."""
-        running = sum(job.state in RUNNING for job in self.jobs)
+        running = sum(job.state in RUN for job in self.jobs)
+        if self.queue and self.queue.running_jobs is not None:
+            running = self.queue.running_jobs  # of the jobs here are only some
         live = self.queue.jobs if self.queue else sum(not job.state.ended for job in self.jobs)
         return running, max(0, live - running), len(self.failures)
 
@@ -238,7 +240,7 @@ class Model:
 
 
 def _rank(job: Job) -> int:
-    return 2 if job.state.ended else 0 if job.state in RUNNING else 1
+    return 2 if job.state.ended else 0 if job.state in RUN else 1
 
 
 def _text_of(job: Job) -> str:

@@ -91,6 +91,7 @@ HELD = tuple(state for state in COUNTED if TRAITS[state].held)
 KEPT = tuple(sorted(set(COUNTED).difference(HELD)))  # as sets of tasks, with a job's progress
 ENDED = tuple(state for state in COUNTED if TRAITS[state].ended)
 LIVE = tuple(state for state in COUNTED if not TRAITS[state].ended)
+RUN = (_S.RUNNING, _S.FINISHING)  # for people: it runs
 # What no worker holds, and whose last attempt is still to come.
 UNASSIGNED = tuple(state for state in LIVE if state not in HELD and state is not _S.FINISHING)
 BY_JOB_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].job_rank))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cluster.domain.job.states import RUN
 from cluster.domain.trust.tokens import HTTP
 from cluster.rpc.convert import pause_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
@@ -13,7 +14,7 @@ from cluster.scheduler.operations.queue import QueueOperations, QueueView
 from cluster.scheduler.operations.tokens import TokenOperations, TokenView
 from cluster.scheduler.operations.users import UserOperations, UserView
 from cluster.scheduler.operations.workers import WorkerOperations
-from cluster.v1 import admin_pb2, admin_pb2_grpc
+from cluster.v1 import admin_pb2, admin_pb2_grpc, job_pb2
 
 
 class TokensDoor(admin_pb2_grpc.TokensServicer):
@@ -108,9 +109,13 @@ def _info(queue: QueueView) -> admin_pb2.QueueInfo:
         admin_pb2.Share(user=s.owner, weight=s.weight, used_cpu_seconds=s.used, held_millicpus=s.held)
         for s in queue.shares
     ]
-    return admin_pb2.QueueInfo(
+    info = admin_pb2.QueueInfo(
         pause=pause_to_proto(queue.pause), jobs=queue.jobs, paused_jobs=queue.paused_jobs, shares=shares
     )
+    if queue.counts is not None:
+        info.running_jobs = sum(queue.counts.jobs[state] for state in RUN)
+        info.tasks.CopyFrom(job_pb2.TaskCounts(**{state.word: n for state, n in queue.counts.tasks.items()}))
+    return info
 
 
 def _token(token: TokenView) -> admin_pb2.Token:

@@ -1,18 +1,15 @@
 """What is measured: jobs, tasks, workers, turns, commits and this process."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from cluster.domain.base.durations import Durations
 from cluster.domain.job.states import COUNTED, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.views import overall
 from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.rpc.measured import GAUGE, HISTOGRAM, Labels, Measured, of_process
+from cluster.scheduler.counting import count_live
 from cluster.scheduler.driver import Driver
-
-AT_ONCE = 200  # jobs that are counted before anybody else is served
 
 
 class MetricsOperations:
@@ -20,15 +17,8 @@ class MetricsOperations:
         self._driver = driver
 
     async def show(self) -> list[Measured]:
-        """All of it. Jobs are counted in pieces, so that nobody waits: they may change meanwhile."""
-        jobs: Counter[TaskState] = Counter()
-        tasks: Counter[TaskState] = Counter()
-        numbers = self._driver.peek(lambda core: list(core.jobs))
-        paused = 0
-        for at in range(0, len(numbers), AT_ONCE):
-            some = numbers[at : at + AT_ONCE]
-            paused += self._driver.peek(lambda core, some=some: _count(core, some, jobs, tasks))  # type: ignore[misc]
-            await asyncio.sleep(0)
+        """All of it."""
+        jobs, tasks, paused = await count_live(self._driver)
         ours = [
             Measured("cluster_jobs", "Jobs that have not ended, by state.", GAUGE, _by_state(jobs)),
             Measured("cluster_tasks", "Tasks of jobs that have not ended, by state.", GAUGE, _by_state(tasks)),
@@ -40,19 +30,6 @@ class MetricsOperations:
             ),
         ]
         return [*ours, *of_process("scheduler")]
-
-
-def _count(core: SchedulerCore, numbers: Sequence[int], jobs: Counter[TaskState], tasks: Counter[TaskState]) -> int:
-    """Adds these, and answers how many of them are paused."""
-    paused = 0
-    for number in numbers:
-        if (job := core.jobs.get(number)) is None:
-            continue
-        counts = {state: job.count(state) for state in COUNTED}
-        jobs[overall(counts)] += 1
-        tasks.update(counts)
-        paused += job.pause is not None
-    return paused
 
 
 def _by_state(counts: Mapping[TaskState, int]) -> list[tuple[Labels, float]]:

@@ -10,6 +10,7 @@ from cluster.domain.scheduler.events import QueuePaused, QueueResumed, ShareWeig
 from cluster.domain.scheduler.sharing import LEAST_WEIGHT, MOST_WEIGHT, ShareRecord
 from cluster.domain.trust.identity import Caller
 from cluster.domain.trust.users import UserRecord
+from cluster.scheduler.counting import LiveCounts, RecentCounts
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.message_checks import check_text
 from cluster.scheduler.operations.ordering import MAX_PAUSE_REASON
@@ -20,15 +21,18 @@ class QueueView(NamedTuple):
     jobs: int  # that have not ended
     paused_jobs: int  # those of them that are paused themselves
     shares: list[ShareRecord]  # of users who have had anything, the next to go first
+    counts: LiveCounts | None = None  # of the jobs; None: they were not asked for
 
 
 class QueueOperations:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._counts = RecentCounts(driver)
 
     async def show(self) -> QueueView:
         """The queue as it is now."""
-        return await self._driver.read(self._view)
+        counts = await self._counts.show()
+        return (await self._driver.read(self._view))._replace(counts=counts)
 
     async def pause(self, caller: Caller, reason: str = "") -> QueueView:
         """From now on nothing starts, until somebody resumes it; jobs are accepted, and what runs goes on."""
