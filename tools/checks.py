@@ -101,6 +101,8 @@ def _buf() -> str:
 
 def _page() -> str:
     place = page.make()
+    if found := page.check_types():
+        raise Failed(found)
     return f"the script has {(place / 'app.js').stat().st_size:,} bytes"
 
 

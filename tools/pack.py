@@ -67,7 +67,7 @@ def pack(machine: str, stage: Path, output: Path, preset: int, extras: Sequence[
         _merge(wheels, licences, [file for file in _files(wheels) if _is_licence(file)])
     _merge(REPOSITORY, licences, [Path("LICENSE")])
     _merge(REPOSITORY, tree, [Path("cluster", file) for file in _files(REPOSITORY / "cluster")])
-    _merge(page.PLACE, tree / "cluster" / "gateway" / "page", [Path(name) for name in page.FILES])
+    _merge(page.PLACE, tree / "cluster" / "gateway" / "page", page.made())
     modules = [file for file in _files(tree) if _is_for_one_python(file)]
     _compress([tree / file for file in modules], _filters(machine, preset))
 

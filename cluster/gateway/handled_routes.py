@@ -79,7 +79,7 @@ class Exchange:
         self.request = request
         self.shown = shown
         self._route = route
-        self._calls = calls
+        self.calls = calls
         self._bodies = bodies
         self._methods = dict(zip(route.calls, route.methods, strict=True))
         unknown = [name for name in request.query_params if name not in route.query]
@@ -93,11 +93,11 @@ class Exchange:
 
     async def one(self, call: str, **fields: Any) -> Any:
         """The answer of a call that has one. Raises the scheduler's ClusterError."""
-        return await self._calls.one(self._methods[call], self.message(call, **fields), self.shown)
+        return await self.calls.one(self._methods[call], self.message(call, **fields), self.shown)
 
     def several(self, call: str, message: Any) -> AsyncGenerator[Any, None]:
         """The answers of one that streams them, as they come."""
-        return self._calls.several(self._methods[call], message, self.shown)
+        return self.calls.several(self._methods[call], message, self.shown)
 
     def body(self) -> AbstractAsyncContextManager[bytes]:
         """The body, which counts among all bodies until the context is left. Problem when it is too large or slow."""

@@ -209,7 +209,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         *("GET", "/v1/workers", "Jobs.ListWorkers", "The workers that the scheduler knows, in pages."),
-        query=("limit", "after", "workers", "states"),
+        query=("limit", "after", "workers", "states", "jobs"),
     ),
     Route(
         *("POST", "/v1/workers/{worker}/drain", "Workers.DrainWorkers", "Give a worker nothing more."),

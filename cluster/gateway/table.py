@@ -1,9 +1,16 @@
 """All routes that a scheduler's gateway has."""
 
-from cluster.gateway import execute, job_scheduler, metrics, results, worker_jobs
+from cluster.gateway import execute, job_scheduler, live, metrics, results, worker_jobs
 from cluster.gateway.handled_routes import HandledRoute
 from cluster.gateway.routes import ROUTES, Route
 
 HANDLED: tuple[HandledRoute, ...] = (*worker_jobs.ROUTES, *job_scheduler.ROUTES)
-TABLE: tuple[Route | HandledRoute, ...] = (*ROUTES, *results.ROUTES, *HANDLED, *metrics.ROUTES, *execute.ROUTES)
+TABLE: tuple[Route | HandledRoute, ...] = (
+    *ROUTES,
+    *results.ROUTES,
+    *HANDLED,
+    *live.ROUTES,
+    *metrics.ROUTES,
+    *execute.ROUTES,
+)
 DEBUG_TABLE = (*(route for route in TABLE if route not in execute.ROUTES), *execute.DEBUG_ROUTES)  # of the second door

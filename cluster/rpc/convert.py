@@ -4,7 +4,7 @@ Every pair is `x_to_proto` and `x_from_proto`. What a message cannot say comes b
 of an End the worker (whoever's session it came in).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
@@ -352,12 +352,15 @@ def task_to_proto(view: TaskView) -> job_pb2.Task:
     return task
 
 
-def workers_to_proto(views: Iterable[WorkerView], now: float) -> list[jobs_pb2.WorkerInfo]:
-    """`now` is the wall clock, Unix seconds."""
-    return [_worker_to_proto(view, now) for view in views]
+def workers_to_proto(
+    views: Iterable[WorkerView], now: float, sees: Callable[[str], bool] = lambda owner: False
+) -> list[jobs_pb2.WorkerInfo]:
+    """`now` is the wall clock, Unix seconds. `sees`: of which owners their jobs are told."""
+    return [_worker_to_proto(view, now, sees) for view in views]
 
 
-def _worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
+def _worker_to_proto(view: WorkerView, now: float, sees: Callable[[str], bool]) -> jobs_pb2.WorkerInfo:
+    held = [job for job in view.jobs if sees(job.owner)]
     record = view.record
     return jobs_pb2.WorkerInfo(
         id=record.id,
@@ -377,4 +380,5 @@ def _worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
         offer=offer_to_proto(record.offer),
         taken=view.taken,
         leaves_at=view.leaves_at,
+        jobs=[jobs_pb2.HeldJob(number=j.number, running=j.running, assigned=j.assigned) for j in held],
     )

@@ -577,7 +577,7 @@ class ReadOutputResponse(_message.Message):
     def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., end: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class WorkerInfo(_message.Message):
-    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room", "trouble", "drain", "leaves_at", "offer", "taken")
+    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room", "trouble", "drain", "leaves_at", "offer", "taken", "jobs")
     class TakenEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -602,6 +602,7 @@ class WorkerInfo(_message.Message):
     LEAVES_AT_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     TAKEN_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     state: WorkerState
@@ -619,7 +620,18 @@ class WorkerInfo(_message.Message):
     leaves_at: float
     offer: _job_pb2.Offer
     taken: _containers.ScalarMap[str, int]
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ..., trouble: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., leaves_at: _Optional[float] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ..., taken: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    jobs: _containers.RepeatedCompositeFieldContainer[HeldJob]
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ..., trouble: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., leaves_at: _Optional[float] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ..., taken: _Optional[_Mapping[str, int]] = ..., jobs: _Optional[_Iterable[_Union[HeldJob, _Mapping]]] = ...) -> None: ...
+
+class HeldJob(_message.Message):
+    __slots__ = ("number", "running", "assigned")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    running: int
+    assigned: int
+    def __init__(self, number: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("by", "since", "reason", "deadline")
@@ -634,20 +646,22 @@ class Drain(_message.Message):
     def __init__(self, by: _Optional[str] = ..., since: _Optional[float] = ..., reason: _Optional[str] = ..., deadline: _Optional[float] = ...) -> None: ...
 
 class ListWorkersRequest(_message.Message):
-    __slots__ = ("limit", "after", "workers", "able", "free", "states")
+    __slots__ = ("limit", "after", "workers", "able", "free", "states", "jobs")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     ABLE_FIELD_NUMBER: _ClassVar[int]
     FREE_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
     limit: int
     after: str
     workers: _containers.RepeatedScalarFieldContainer[str]
     able: _job_pb2.JobSpec
     free: bool
     states: _containers.RepeatedScalarFieldContainer[WorkerState]
-    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ..., workers: _Optional[_Iterable[str]] = ..., able: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., free: _Optional[bool] = ..., states: _Optional[_Iterable[_Union[WorkerState, str]]] = ...) -> None: ...
+    jobs: bool
+    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ..., workers: _Optional[_Iterable[str]] = ..., able: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., free: _Optional[bool] = ..., states: _Optional[_Iterable[_Union[WorkerState, str]]] = ..., jobs: _Optional[bool] = ...) -> None: ...
 
 class ListWorkersResponse(_message.Message):
     __slots__ = ("workers", "next")

@@ -1,12 +1,41 @@
 // Calls of /v1 with the caller's token, and streams of events that go on where they broke.
 
 const KEY = "cluster-token"; // in sessionStorage: gone with its tab
+const SILENCE = 40_000; // ms without a byte after which a stream counts as broken: the gateway says something each 15 s
+const HURRY = 20_000; // ms for the head of a stream
+const PATIENCE = 65_000; // ms for the head of any other answer: the scheduler has 60 s
+
+let skew = 0;
+
+/** Seconds that the cluster's clock is ahead of this browser's, as the last answer told; below 2 s nobody can tell. */
+export const clockSkew = (): number => (Math.abs(skew) < 2 ? 0 : skew);
+
+/** The answer's head. TypeError where nobody answers. */
+async function ask(path: string, options: RequestInit, hurry = PATIENCE): Promise<Response> {
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), hurry);
+  const signals = [patience.signal, ...(options.signal ? [options.signal] : [])];
+  try {
+    const response = await fetch(path, { ...options, signal: AbortSignal.any(signals) });
+    const date = Date.parse(response.headers.get("Date") ?? "");
+    if (date) skew = date / 1000 + 0.5 - Date.now() / 1000;
+    return response;
+  } catch (error) {
+    throw patience.signal.aborted ? new TypeError("nobody answers") : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 export class Refused extends Error {
   constructor(message: string, readonly status: number) {
     super(message);
   }
 }
+
+/** Whether the same may be answered a little later: nobody answered, or who did was too busy. */
+export const isPassing = (error: unknown): boolean =>
+  !(error instanceof Refused) || error.status === 429 || error.status >= 500;
 
 /** Takes a token that came in the address (`#secret=…`, of `cluster ui`) and hides it there. */
 export function takeToken(): void {
@@ -43,13 +72,13 @@ export async function call<T>(verb: string, path: string, body?: unknown): Promi
     options.headers = headers({ "Content-Type": "application/json" });
     options.body = JSON.stringify(body);
   }
-  const response = await fetch(path, options);
+  const response = await ask(path, options);
   if (!response.ok) throw await refused(response);
   return response.status === 204 ? (undefined as T) : response.json();
 }
 
 export async function bytes(path: string): Promise<Blob> {
-  const response = await fetch(path, { headers: headers() });
+  const response = await ask(path, { headers: headers() });
   if (!response.ok) throw await refused(response);
   return response.blob();
 }
@@ -64,18 +93,31 @@ export interface Told {
 export async function* stream(path: string, last: string, signal: AbortSignal): AsyncGenerator<Told[]> {
   const more: Record<string, string> = { Accept: "text/event-stream" };
   if (last) more["Last-Event-ID"] = last;
-  const response = await fetch(path, { headers: headers(more), signal });
+  const response = await ask(path, { headers: headers(more), signal }, HURRY);
   if (!response.ok) throw await refused(response);
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await orSilence(reader.read());
     if (done) return;
     rest += value;
     const parts = rest.split("\n\n");
     rest = parts.pop()!;
     const told = parts.map(parse).filter((each): each is Told => each !== null);
     if (told.length) yield told;
+  }
+}
+
+/** TypeError where nothing comes for too long: a connection that has gone quietly would stand for ever. */
+async function orSilence<T>(reading: Promise<T>): Promise<T> {
+  let timer = 0;
+  const silence = new Promise<never>((_, fail) => {
+    timer = window.setTimeout(() => fail(new TypeError("the connection is silent")), SILENCE);
+  });
+  try {
+    return await Promise.race([reading, silence]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,7 +1,8 @@
-// What the page knows of the cluster, kept up to date by its events. Views are told at most five times a second.
+// What the page knows of the cluster. One stream tells it what changes, with the jobs and workers as they are then.
 
-import { call, Refused, stream, token, type Told } from "./api";
-import { plain } from "./words";
+import { call, clockSkew, Refused, stream, token, type Told } from "./api";
+import { Known } from "./known";
+import { ended, plain } from "./words";
 
 export type TaskCounts = Record<string, number>;
 
@@ -39,9 +40,9 @@ export interface Sample {
   ended: number; // tasks since the sample before
 }
 
-const GATHER = 200; // ms in which events are gathered before anything is asked
-const PAUSES = [250, 500, 1000, 2000, 5000]; // ms before each further try to connect
+const PAUSES = [250, 500, 1000, 2000, 5000]; // ms before each further try to connect, or to ask
 const PAGE = 200; // jobs that are asked for at once
+const FARTHER = 1000; // the same of older ones
 const KEPT = 2000; // jobs that are kept, besides those that somebody has gone back to
 const SAMPLES = 180;
 export const SAMPLE_EVERY = 2000; // ms
@@ -54,18 +55,19 @@ export class Live {
   who: any = null;
   recent: Told[] = [];
   samples: Sample[] = [];
+  skew = 0; // seconds that the cluster's clock is ahead of the browser's
   version = 0; // rises whenever anything of this has changed
   trouble = ""; // why the page does not know what happens now
   isRefused = false;
-  private dirty = new Set<number>();
-  private workersDirty = false;
-  private timer = 0;
+  private known = new Known();
   private ended = 0;
   private kept = KEPT;
   private isAsking = false; // for older jobs
+  private isTold = false; // something has changed, and the next frame says so
   private listeners = new Set<() => void>();
   private watched = new Map<number, Set<() => void>>();
   private stopping = new AbortController();
+  private ordered: Job[] | null = null;
 
   listen(listener: () => void): () => void {
     this.listeners.add(listener);
@@ -76,7 +78,10 @@ export class Live {
   watch(job: number, listener: () => void): () => void {
     const all = this.watched.get(job) ?? new Set();
     this.watched.set(job, all.add(listener));
-    return () => all.delete(listener);
+    return () => {
+      all.delete(listener);
+      if (!all.size) this.watched.delete(job);
+    };
   }
 
   start(): void {
@@ -89,42 +94,47 @@ export class Live {
     this.stopping.abort();
   }
 
+  /** The jobs, the newest first. */
+  newest(): Job[] {
+    return (this.ordered ??= [...this.jobs.values()].sort((a, b) => b.number - a.number));
+  }
+
+  /** Seconds from that moment of the cluster's clock until now. */
+  since = (moment: number): number => Date.now() / 1000 + this.skew - moment;
+
+  /** Asks for a page of older jobs. */
   async older(): Promise<void> {
     if (!this.next || this.isAsking) return;
     this.isAsking = true;
+    const asked = this.known.ask();
     try {
-      const page = await call<any>("GET", `/v1/jobs?limit=${PAGE}&below=${this.next}`);
-      for (const job of page.jobs ?? []) this.jobs.set(job.number, job);
+      const page = await call<any>("GET", `/v1/jobs?limit=${FARTHER}&below=${this.next}`);
+      this.take(page.jobs ?? [], asked);
       this.next = page.next ?? 0;
-      this.kept = Math.max(KEPT, this.jobs.size + PAGE);
+      this.kept = Math.max(KEPT, this.jobs.size + FARTHER);
     } finally {
       this.isAsking = false;
     }
     this.tell();
   }
 
-  refresh(...jobs: number[]): void {
-    for (const job of jobs) this.dirty.add(job);
-    this.gather();
+  /** What an action of this page has answered, or a view has asked for since `asked`: jobs as they are now. */
+  took(jobs: Job[], asked: number): void {
+    this.take(jobs, asked);
+    this.tell();
   }
+
+  /** The number of a question that begins now: an answer to an older one says nothing new. */
+  ask = (): number => this.known.ask();
 
   private async follow(): Promise<void> {
     const { signal } = this.stopping;
-    let last = "";
     for (let tries = 0; !signal.aborted; tries++) {
       const trying = new AbortController(); // a stream that is left open would keep one of the browser's few connections
       try {
-        const told = stream("/v1/events", last, AbortSignal.any([signal, trying.signal]));
-        const first = told.next();
-        first.catch(() => undefined); // it is waited for below, unless the load fails before
-        await this.load();
-        this.trouble = "";
-        this.isRefused = false;
-        tries = 0;
-        this.tell();
-        for (let page = await first; !page.done; page = await told.next()) {
-          last = page.value[page.value.length - 1]!.id || last;
-          this.happened(page.value);
+        for await (const told of stream("/v1/live", "", AbortSignal.any([signal, trying.signal]))) {
+          for (const each of told) await this.heard(each);
+          tries = 0;
         }
         this.trouble = "The cluster ended the connection. Trying again…";
       } catch (error) {
@@ -145,14 +155,31 @@ export class Live {
     }
   }
 
+  private async heard({ kind, data }: Told): Promise<void> {
+    if (kind === "problem") throw new Refused(data.detail ?? data.title ?? "The cluster ended the connection", data.status ?? 503);
+    if (kind === "begin") {
+      await this.load();
+      this.trouble = "";
+      this.isRefused = false;
+      for (const listeners of this.watched.values()) for (const listener of listeners) listener();
+    }
+    if (kind === "changes") this.happened(data);
+    this.tell();
+  }
+
+  /** All that is shown, asked for anew. It begins after the stream, so that nothing is missed between. */
   private async load(): Promise<void> {
+    const asked = this.known.ask();
     const [jobs, workers, queue, who] = await Promise.all([
       call<any>("GET", `/v1/jobs?limit=${PAGE}`),
       call<any>("GET", "/v1/workers"),
       call<any>("GET", "/v1/queue").catch(() => ({})),
       call<any>("GET", "/v1/whoami"),
     ]);
-    this.jobs = new Map((jobs.jobs ?? []).map((job: Job) => [job.number, job]));
+    this.skew = clockSkew();
+    this.jobs = new Map([...this.jobs].filter(([number]) => this.known.isNewer(number, asked)));
+    this.ordered = null;
+    this.take(jobs.jobs ?? [], asked);
     this.next = jobs.next ?? 0;
     this.workers = workers.workers ?? [];
     this.queue = queue;
@@ -160,51 +187,39 @@ export class Live {
     if (!this.samples.length) this.sample();
   }
 
-  private happened(events: Told[]): void {
-    for (const { kind, data } of events) {
-      if (!data) continue;
-      if (data.job) this.dirty.add(data.job);
-      if (kind === "job.ended") this.ended += Number(data.count ?? 1);
-      if (kind.startsWith("worker.") || kind.startsWith("job.")) this.workersDirty = true;
+  private happened({ events = [], jobs = [], workers, queue }: any): void {
+    for (const job of jobs as Job[]) {
+      const before = this.jobs.get(job.number);
+      if (before || job.number > this.next) this.ended += Math.max(0, ended(job.counts) - ended(before?.counts));
     }
-    this.recent = [...events.filter((each) => each.data).reverse(), ...this.recent].slice(0, 100);
-    this.gather();
-  }
-
-  private gather(): void {
-    this.timer ||= window.setTimeout(() => void this.update(), GATHER);
-  }
-
-  private async update(): Promise<void> {
-    const dirty = [...this.dirty].sort((a, b) => b - a);
-    const numbers = dirty.slice(0, PAGE);
-    const workersDirty = this.workersDirty;
-    this.dirty = new Set(dirty.slice(PAGE));
-    this.workersDirty = false;
-    try {
-      if (numbers.length) {
-        const query = numbers.map((number) => `selectors=${number}`).join("&");
-        const page = await call<any>("GET", `/v1/jobs?${query}`);
-        for (const job of page.jobs ?? []) this.jobs.set(job.number, job);
-      }
-      if (workersDirty) this.workers = (await call<any>("GET", "/v1/workers")).workers ?? [];
-    } catch (error) {
-      // One that is gone makes the whole list fail: the first page tells what there is.
-      if (error instanceof Refused && error.status === 404) await this.load().catch(() => undefined);
+    this.take(jobs, this.known.ask());
+    if (workers) this.workers = workers;
+    if (queue) this.queue = queue;
+    if (events.length) {
+      const told = events.map((data: any) => ({ kind: data.kind, id: String(data.sequence), data }));
+      this.recent = [...told.reverse(), ...this.recent].slice(0, 100);
     }
-    this.timer = 0;
     this.forgetOldest();
-    this.tell();
+    const numbers = new Set<number>([...events, ...jobs].map((each: any) => each.job ?? each.number));
     for (const number of numbers) for (const listener of this.watched.get(number) ?? []) listener();
-    if (this.dirty.size || this.workersDirty) this.gather();
+  }
+
+  private take(jobs: Job[], asked: number): void {
+    for (const job of jobs) {
+      if (!this.known.isFresh(job.number, asked)) continue;
+      this.jobs.set(job.number, job);
+      this.ordered = null;
+    }
   }
 
   /** Of a page that is open for days: what is left out is asked for again like all that is older. */
   private forgetOldest(): void {
     if (this.jobs.size <= this.kept + PAGE) return;
-    const kept = newest(this).slice(0, this.kept);
+    const kept = this.newest().slice(0, this.kept);
     this.jobs = new Map(kept.map((job) => [job.number, job]));
+    this.ordered = kept;
     this.next = Math.max(this.next, kept[kept.length - 1]!.number);
+    this.known.keep(this.jobs);
   }
 
   private sample(): void {
@@ -214,12 +229,19 @@ export class Live {
     this.tell();
   }
 
+  /** Once a frame at most; where no frames are drawn, nobody needs it. */
   private tell(): void {
     this.version++;
-    for (const listener of this.listeners) listener();
+    if (this.isTold) return;
+    this.isTold = true;
+    requestAnimationFrame(() => {
+      this.isTold = false;
+      for (const listener of this.listeners) listener();
+    });
   }
 }
 
-export const newest = (live: Live): Job[] => [...live.jobs.values()].sort((a, b) => b.number - a.number);
-export const isLive = (job: Job): boolean => !["succeeded", "failed", "cancelled"].includes(plain(job.state));
+const ENDED = ["succeeded", "failed", "cancelled"];
+
+export const isLive = (job: Job): boolean => !ENDED.includes(plain(job.state));
 export const mayStart = (): boolean => token() !== "";

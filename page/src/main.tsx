@@ -1,7 +1,8 @@
 // The page: who is there, where one is, and what of the cluster is shown.
 
 import { render } from "preact";
-import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import { age, harmless } from "./words";
 import { forgetToken, setToken, takeToken } from "./api";
 import { Live, mayStart } from "./live";
 import { Jobs } from "./views/jobs";
@@ -9,8 +10,10 @@ import { JobView } from "./views/job";
 import { Overview } from "./views/overview";
 import { RunForm } from "./views/run";
 import { SignIn } from "./views/sign_in";
-import { Workers } from "./views/workers";
+import { Workers, WorkerView } from "./views/workers";
 import { Keys } from "./parts/keys";
+import { Boundary } from "./parts/boundary";
+import { ThemeChoice, showTheme } from "./parts/theme";
 
 const PLACES: [string, string, string][] = [
   ["#/", "Overview", "o"],
@@ -61,7 +64,7 @@ function Inside({ leave }: { leave: (why: string) => void }) {
       live.stop();
     };
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = `${title(place)} · cluster`;
     main.current?.focus({ preventScroll: true });
     scrollTo(0, 0);
@@ -79,10 +82,12 @@ function Inside({ leave }: { leave: (why: string) => void }) {
           ))}
         </nav>
         <span class="who">{live.who ? `${live.who.name ?? live.who.user ?? ""}` : ""}</span>
+        <ThemeChoice />
         <button class="quiet" onClick={() => leave("")}>Sign out</button>
       </header>
-      <div role="status" aria-live="polite">{live.trouble && <p class="trouble">{live.trouble}</p>}</div>
-      <main id="main" tabIndex={-1} ref={main}>{view(place, live)}</main>
+      <div role="status" aria-live="polite">{live.trouble && <p class="trouble">{live.trouble}</p>}
+        {live.skew !== 0 && <p class="note skew">This browser's clock is {age(Math.abs(live.skew))} {live.skew > 0 ? "behind" : "ahead of"} the cluster's: ages are told by the cluster's.</p>}</div>
+      <main id="main" tabIndex={-1} ref={main}><Boundary key={place}>{view(place, live)}</Boundary></main>
       <Keys places={PLACES} />
     </>
   );
@@ -90,6 +95,7 @@ function Inside({ leave }: { leave: (why: string) => void }) {
 
 function title(place: string): string {
   const job = /^#\/jobs\/(.+)$/.exec(place);
+  if (place.startsWith("#/workers/")) return `Worker ${harmless(decoded(place.slice(10)))}`;
   return job ? `Job ${job[1]}` : (PLACES.find(([to]) => to === place)?.[1] ?? "Not here");
 }
 
@@ -98,6 +104,8 @@ const isAt = (place: string, to: string): boolean => (to === "#/" ? place === to
 function view(place: string, live: Live) {
   const job = /^#\/jobs\/(\d+)$/.exec(place);
   if (job) return <JobView live={live} number={Number(job[1])} key={job[1]} />;
+  const worker = /^#\/workers\/(.+)$/.exec(place);
+  if (worker) return <WorkerView live={live} name={decoded(worker[1]!)} key={worker[1]} />;
   switch (place) {
     case "#/": return <Overview live={live} />;
     case "#/jobs": return <Jobs live={live} />;
@@ -107,5 +115,14 @@ function view(place: string, live: Live) {
   return <section><h1>There is nothing here</h1><p><a href="#/">To the overview</a></p></section>;
 }
 
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 takeToken();
+showTheme();
 render(<App />, document.getElementById("page")!);

@@ -5,8 +5,6 @@ import type { Job, TaskCounts } from "./live";
 export const plain = (state: string | undefined): string =>
   (state ?? "").replace(/^(TASK|WORKER)_STATE_/, "").toLowerCase() || "unknown";
 
-export const ENDED = new Set(["succeeded", "failed", "cancelled"]);
-
 export function age(seconds: number): string {
   if (seconds < 0 || !isFinite(seconds)) return "now";
   if (seconds < 60) return `${Math.floor(seconds)} s`;
@@ -42,6 +40,9 @@ export function command(job: Job): string {
   const quoted = argv.map((word) => (/^[\w@%+=:,./{}-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`));
   return harmless(quoted.join(" ") || (spec.script ? "a script" : spec.function ? "Python" : "–"));
 }
+
+export const ended = (counts: TaskCounts | undefined): number =>
+  Number(counts?.["succeeded"] ?? 0) + Number(counts?.["failed"] ?? 0) + Number(counts?.["cancelled"] ?? 0);
 
 export const total = (counts: TaskCounts | undefined): number =>
   Object.values(counts ?? {}).reduce((sum, each) => sum + Number(each), 0);

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.acceptance.browser import needs_browser
 from tests.acceptance.command import Command
@@ -84,21 +84,50 @@ def test_jobs_are_found_and_opened_by_keys_alone_on_a_phone(shown: Shown) -> Non
         expect(seen.page.get_by_role("heading", name="Jobs")).to_be_visible()
         seen.page.keyboard.press("/")
         seen.page.keyboard.type("needle")
-        expect(seen.page.get_by_text("1 shown")).to_be_visible()
+        expect(seen.page.get_by_text("1 shown", exact=True)).to_be_visible()
         assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        for key in ("Tab", "Tab", "j", "Enter"):  # past the choice of states into the list, and down it
+        for key in ("Tab", "Tab", "Tab", "j", "Enter"):  # past the choices into the list, and down it
             seen.page.keyboard.press(key)
         expect(seen.page.get_by_role("heading", name="needle")).to_be_visible()
 
 
-def test_a_row_of_the_list_follows_its_job(shown: Shown) -> None:
+def test_a_row_of_the_list_follows_its_job_without_being_asked_for(shown: Shown) -> None:
+    shown.command.ok("job", "submit", "--name", "followed", "--", "sleep", "1000")
     with opened(shown.browser, shown.url) as seen:
+        asked: list[str] = []
+        seen.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
         seen.go("#/jobs")
-        shown.command.ok("job", "submit", "--name", "followed", "--", "sleep", "1000")
         row = seen.page.locator(".row").filter(has_text="followed")
         expect(row).to_contain_text("running")
+        asked.clear()
         shown.command.ok("job", "cancel", "followed")
         expect(row).to_contain_text("cancelled")
+        assert asked == []  # the stream has brought the row with the event
+
+
+def test_what_was_asked_before_an_event_is_not_shown_after_it(shown: Shown) -> None:
+    shown.command.ok("job", "submit", "--name", "overtaken", "--", "sleep", "1000")
+    with opened(shown.browser, shown.url) as seen:
+        seen.go("#/jobs")
+        row = seen.page.locator(".row").filter(has_text="overtaken")
+        expect(row).to_contain_text("running")
+        number = row.locator("a").inner_text()
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        seen.page.route(f"**/v1/jobs/{number}?*", hold)
+        seen.go(f"#/jobs/{number}")
+        while not held:
+            seen.page.wait_for_timeout(10)
+        late = held[0].fetch()  # it tells of a job that runs
+        shown.command.ok("job", "cancel", "overtaken")
+        seen.go("#/jobs")
+        expect(row).to_contain_text("cancelled")
+        held[0].fulfill(response=late)
+        seen.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert "cancelled" in row.inner_text()
 
 
 def test_a_scheduler_that_goes_is_told_and_the_page_comes_back_by_itself(shown: Shown) -> None:

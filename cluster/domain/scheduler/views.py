@@ -1,10 +1,11 @@
 """Jobs, tasks and workers as people see them. Reading changes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
@@ -22,6 +23,7 @@ from cluster.domain.scheduler.pending_in_words import WhyNot, any_could, next_tr
 from cluster.domain.scheduler.reserving_in_words import Reserved, kept_out, leaves_at, passing, reserved
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
+MOST_HELD = 100  # jobs of a worker that are named
 MOST_RANGES = 5  # of a part of a job that are named
 
 
@@ -71,6 +73,15 @@ class TaskView:
     given_at: float = 0.0  # while an attempt is under way: when its worker was given tasks of its job last; else 0
 
 
+class HeldJob(NamedTuple):
+    """A job of which a worker has tasks."""
+
+    number: int
+    owner: str
+    running: int
+    assigned: int
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerView:
     record: WorkerRecord
@@ -83,6 +94,7 @@ class WorkerView:
     taken: Mapping[str, int] = field(default_factory=dict)  # of each resource beside cpus
     trouble: str = ""  # why it can start no job, and is not connected; "": it has not said so
     leaves_at: float = 0.0  # Unix seconds, by when all that it is given has ended; 0: it stays
+    jobs: Sequence[HeldJob] = ()  # of which it has tasks, at most MOST_HELD
 
 
 class Detail(Enum):
@@ -148,13 +160,18 @@ def overall(counts: Mapping[TaskState, int]) -> TaskState:
 
 def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
     running = assigned = 0
-    for number in worker.jobs:
+    jobs: list[HeldJob] = []
+    for number in sorted(worker.jobs):
         if (job := core.jobs.get(number)) is None:
             continue  # it is not on disk yet
+        its = unstarted = 0
         for _, held in job.held_by(worker.id):
-            unstarted = len(held.intersection(job.sets[TaskState.ASSIGNED]))
-            assigned += unstarted
-            running += len(held) - unstarted
+            its += len(held)
+            unstarted += len(held.intersection(job.sets[TaskState.ASSIGNED]))
+        assigned += unstarted
+        running += its - unstarted
+        if its and len(jobs) < MOST_HELD:
+            jobs.append(HeldJob(number, job.record.owner, its - unstarted, unstarted))
     return WorkerView(
         record=worker.record,
         state=worker.state,
@@ -166,6 +183,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
         taken=dict(worker.taken),
         leaves_at=leaves_at(core, worker),
         trouble=worker.trouble,
+        jobs=jobs,
     )
 
 

@@ -9,6 +9,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.usage import UsageKind
+from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.views import Detail
 from cluster.domain.scheduler.worker_record import WorkerState
@@ -209,7 +210,12 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         able = await _spec(request.able) if request.HasField("able") else None
         wanted = WorkersWanted(tuple(request.workers), states, able, request.free)
         workers, after = await self._workers.list(request.after, request.limit, wanted)
-        return jobs_pb2.ListWorkersResponse(workers=workers_to_proto(workers, system_clock().wall), next=after)
+        caller = current_caller()
+        owner, is_told = VisibleJobs.owner_of(caller), request.jobs and not VisibleJobs.root_of(caller)
+        return jobs_pb2.ListWorkersResponse(
+            workers=workers_to_proto(workers, system_clock().wall, lambda whose: is_told and owner in (None, whose)),
+            next=after,
+        )
 
     async def History(self, request: jobs_pb2.HistoryRequest, context: Context) -> jobs_pb2.HistoryResponse:
         states = [_state(state) for state in request.states if state]

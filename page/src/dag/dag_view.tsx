@@ -1,6 +1,6 @@
 /** The jobs of a tree, drawn: boxes in layers, lines for calls and for what waits for what; zoomed and moved by keys, too. */
 
-import type { JSX } from 'preact';
+import type { HTMLAttributes, JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { LOOKS } from '../grid/states.ts';
 import { BOX, type Layout, layout, pathOf } from './layout.ts';
@@ -194,7 +194,7 @@ function useWheel(frame: { current: HTMLDivElement | null }, setView: (change: (
 }
 
 /** Handlers with which one pointer moves the picture. */
-function dragging(setView: (change: (now: View) => View) => void): JSX.HTMLAttributes<HTMLDivElement> {
+function dragging(setView: (change: (now: View) => View) => void): HTMLAttributes<HTMLDivElement> {
   return {
     onPointerMove: (event: PointerEvent) => {
       if (!(event.buttons & 1)) return;

@@ -29,6 +29,9 @@ export interface Dag {
   edges: Edge[];
 }
 
+/** By what others may name it. */
+export const namesOf = (job: TreeJob): string[] => [String(job.number), job.id ?? '', job.spec.name ?? ''].filter(Boolean);
+
 /** The jobs by their numbers, who called whom, and what waits for what: dependencies are named by number, UUID or name. */
 export function dagOf(found: readonly TreeJob[]): Dag {
   const by = new Map<string, number>();

@@ -61,6 +61,7 @@ export class GridView {
     this.listen();
     this.resizing.observe(stage);
     this.theme.addEventListener('change', this.rethemed);
+    addEventListener('theme', this.rethemed);
   }
 
   /** Asks for the whole job anew: call it first, and when events say that tasks have changed. */
@@ -85,6 +86,7 @@ export class GridView {
     cancelAnimationFrame(this.frame);
     this.resizing.disconnect();
     this.theme.removeEventListener('change', this.rethemed);
+    removeEventListener('theme', this.rethemed);
     this.box.replaceChildren();
   }
 

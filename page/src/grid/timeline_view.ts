@@ -43,6 +43,7 @@ export class TimelineView {
     for (const kind of ['focus', 'blur']) this.canvas.addEventListener(kind, () => this.draw());
     this.resizing.observe(this.scroller);
     this.theme.addEventListener('change', this.rethemed);
+    addEventListener('theme', this.rethemed);
   }
 
   /** Shows these attempts; `now` in Unix seconds. What was zoomed stays so. */
@@ -58,6 +59,7 @@ export class TimelineView {
     cancelAnimationFrame(this.frame);
     this.resizing.disconnect();
     this.theme.removeEventListener('change', this.rethemed);
+    removeEventListener('theme', this.rethemed);
     this.box.replaceChildren();
   }
 

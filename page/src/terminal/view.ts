@@ -65,6 +65,7 @@ export class TerminalView {
     this.scroller.addEventListener('scroll', () => this.scrolled(), { passive: true });
     this.resizing.observe(this.scroller);
     this.theme.addEventListener('change', this.repaint);
+    addEventListener('theme', this.repaint);
     this.measure();
   }
 
@@ -114,6 +115,7 @@ export class TerminalView {
     cancelAnimationFrame(this.frame);
     this.resizing.disconnect();
     this.theme.removeEventListener('change', this.repaint);
+    removeEventListener('theme', this.repaint);
     this.waiting = [];
     this.box.replaceChildren();
   }

@@ -1,40 +1,59 @@
-import { useEffect, useState } from "preact/hooks";
-import { bytes, call } from "../api";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { bytes, call, isPassing } from "../api";
+import { Turns } from "../turns";
 import { isLive, type Job, type Live } from "../live";
 import { Act } from "../parts/act";
 import { Output } from "../parts/output";
 import { TasksGrid } from "../parts/tasks_grid";
+import { Timeline } from "../parts/timeline";
 import { Tree } from "../parts/tree";
 import { State } from "../parts/state";
-import { age, clock, command, count, harmless, plain, size, total } from "../words";
+import { age, clock, command, count, ended, harmless, plain, size, total } from "../words";
 
 const TASKS = 50; // that are listed
+const DRAWN = 500; // whose attempts are drawn over time
+const REST = 1000; // ms from one question about an array to the next
 
 export function JobView({ live, number }: { live: Live; number: number }) {
   const [job, setJob] = useState<Job | null>(null);
   const [tasks, setTasks] = useState<any[]>([]);
   const [files, setFiles] = useState<any[]>([]);
   const [why, setWhy] = useState("");
+  const shown = useRef({ asked: 0, ended: -1 });
   const [chosen, setChosen] = useState<number | null>(null); // the task whose output alone is shown
   const load = async () => {
+    const asked = live.ask();
     try {
-      const found = await call<any>("GET", `/v1/jobs/${number}?max_tasks=${TASKS}`);
+      const found = await call<any>("GET", `/v1/jobs/${number}?max_tasks=${DRAWN}&attempts=true`);
+      if (asked < shown.current.asked) return false; // a later question was answered before
+      const before = shown.current.ended, now = ended(found.job.counts);
+      shown.current = { asked, ended: now };
       setJob(found.job);
       setTasks(found.tasks ?? []);
       setWhy("");
-      if (found.job.spec?.out?.length) setFiles(filesOf(await call<any>("GET", `/v1/jobs/${number}/files`)));
+      live.took([found.job], asked);
+      if (found.job.spec?.out?.length && now !== before) setFiles(filesOf(await call<any>("GET", `/v1/jobs/${number}/files`)));
+      return total(found.job.counts) > 1;
     } catch (error) {
-      setWhy((error as Error).message);
+      if (!isPassing(error)) shown.current.asked = asked;
+      setWhy(isPassing(error) ? `${(error as Error).message}. What you see may be old.` : (error as Error).message);
+      return true;
     }
   };
   useEffect(() => {
-    void load();
-    return live.watch(number, () => void load());
+    const asking = new Turns(load, REST);
+    const stop = live.watch(number, asking.ask);
+    asking.ask();
+    return () => {
+      stop();
+      asking.close();
+    };
   }, [number]);
   if (!job) return <section><h1>Job {number}</h1><p role="status">{why || "Loading…"}</p></section>;
   const act = (verb: string) => async () => {
-    await call("POST", `/v1/jobs/${number}/${verb}`, {});
-    live.refresh(number);
+    const asked = live.ask();
+    const answer = await call<any>("POST", `/v1/jobs/${number}/${verb}`, {});
+    live.took(answer.jobs ?? [], asked);
     await load();
   };
   const again = async () => {
@@ -66,12 +85,13 @@ export function JobView({ live, number }: { live: Live; number: number }) {
       <h2>Output{chosen !== null && ` of task ${chosen}`}</h2>
       {chosen !== null && <p><button class="quiet" onClick={() => setChosen(null)}>Show the output of all</button></p>}
       <Output path={`/v1/jobs/${number}${chosen === null ? "" : `.${chosen}`}/logs`} />
+      <Timeline job={number} tasks={tasks} now={Date.now() / 1000 + live.skew} open={setChosen} />
       {files.length > 0 && <Files number={number} files={files} />}
       <h2>Tasks</h2>
       <table>
         <thead><tr><th scope="col">Task</th><th scope="col">State</th><th scope="col">Why</th><th scope="col">Worker</th><th scope="col">Took</th><th scope="col" class="wide">Memory</th></tr></thead>
         <tbody>
-          {tasks.map((task) => (
+          {tasks.slice(0, TASKS).map((task) => (
             <tr key={task.index ?? 0}>
               <td class="number">{String(task.number ?? 0)}</td>
               <td><State state={task.state} /></td>
@@ -83,7 +103,7 @@ export function JobView({ live, number }: { live: Live; number: number }) {
           ))}
         </tbody>
       </table>
-      {total(job.counts) > tasks.length && <p class="note">The first {count(tasks.length)} of {count(total(job.counts))} tasks.</p>}
+      {total(job.counts) > TASKS && <p class="note">The first {count(TASKS)} of {count(total(job.counts))} tasks.</p>}
     </section>
   );
 }

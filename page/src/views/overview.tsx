@@ -1,13 +1,16 @@
-import { newest, SAMPLE_EVERY, type Live } from "../live";
+import { useMemo } from "preact/hooks";
+import { SAMPLE_EVERY, type Live } from "../live";
 import { Line } from "../parts/line";
 import { State } from "../parts/state";
 import { age, command, count, harmless, plain } from "../words";
 
+const LATELY = 3600; // seconds for which a failure counts
+
 export function Overview({ live }: { live: Live }) {
-  const jobs = newest(live);
-  const all = (...names: string[]) =>
-    jobs.reduce((sum, job) => sum + names.reduce((part, name) => part + Number(job.counts?.[name] ?? 0), 0), 0);
-  const failed = jobs.filter((job) => plain(job.state) === "failed");
+  const jobs = live.newest();
+  const tasks = live.queue.tasks ?? {};
+  const waiting = ["ready", "waiting", "backoff", "assigned"].reduce((sum, name) => sum + Number(tasks[name] ?? 0), 0);
+  const failed = useMemo(() => jobs.filter((job) => plain(job.state) === "failed" && live.since(job.ended_at ?? 0) < LATELY).length, [jobs]);
   const running = live.workers.reduce((sum, worker) => sum + (worker.running ?? 0), 0);
   const seconds = SAMPLE_EVERY / 1000;
   const rates = live.samples.map((sample) => sample.ended / seconds);
@@ -17,21 +20,21 @@ export function Overview({ live }: { live: Live }) {
       {live.queue.pause && <p class="trouble">The queue is paused{live.queue.pause.by && ` by ${live.queue.pause.by}`}: nothing starts.</p>}
       <dl class="figures">
         <div><dt>Running tasks</dt><dd>{count(running)}</dd></div>
-        <div><dt>Waiting tasks</dt><dd>{count(all("ready", "waiting", "backoff"))}</dd></div>
-        <div><dt>Failed jobs</dt><dd class={failed.length ? "bad" : ""}>{count(failed.length)}</dd></div>
+        <div><dt>Waiting tasks</dt><dd>{count(waiting)}</dd></div>
+        <div><dt>Jobs that have not ended</dt><dd>{count(live.queue.jobs ?? 0)}</dd></div>
+        <div><dt>Jobs that failed within an hour</dt><dd class={failed ? "bad" : ""}>{count(failed)}</dd></div>
         <div><dt>Workers online</dt><dd>{count(live.workers.filter((each) => plain(each.state) === "online").length)}</dd></div>
       </dl>
-      {live.next > 0 && <p class="note">Waiting and failed count the newest {count(jobs.length)} jobs.</p>}
       <div class="pair">
         <figure><figcaption>Tasks that run</figcaption><Line name="Tasks that run" values={live.samples.map((each) => each.running)} /></figure>
-        <figure><figcaption>Tasks that end with their jobs, a second</figcaption><Line name="Tasks that end a second" values={rates} /></figure>
+        <figure><figcaption>Tasks that end, a second</figcaption><Line name="Tasks that end a second" values={rates} /></figure>
       </div>
       <h2>Workers</h2>
       {live.workers.length === 0 && <p>No worker has joined. <code>cluster token create --role worker</code> makes the line that one pastes.</p>}
       <ul class="loads">
         {live.workers.slice(0, 60).map((worker) => (
           <li key={worker.id}>
-            <span>{harmless(worker.name)}</span>
+            <a href={`#/workers/${encodeURIComponent(worker.name)}`}>{harmless(worker.name)}</a>
             <meter min={0} max={worker.capacity_millicpus || 1} value={worker.used_millicpus ?? 0} aria-label={`Cpus in use on ${harmless(worker.name)}`} />
             <span class="number">{((worker.used_millicpus ?? 0) / 1000).toFixed(1)} of {((worker.capacity_millicpus ?? 0) / 1000).toFixed(0)} cpus</span>
             <State state={worker.state} />
@@ -57,7 +60,7 @@ export function Overview({ live }: { live: Live }) {
           <ul class="short">
             {live.recent.slice(0, 8).map(({ id, kind, data }) => (
               <li key={id}>
-                <span class="note">{age(Date.now() / 1000 - data.at)}</span>
+                <span class="note">{age(live.since(data.at))}</span>
                 <span class="what">{kind.replace(".", " ")} {data.job ? <a href={`#/jobs/${data.job}`}>{data.job}</a> : harmless(data.worker ?? "")} {harmless(data.reason ?? "")}</span>
               </li>
             ))}

@@ -1,34 +1,128 @@
+import { useEffect, useState } from "preact/hooks";
 import { call } from "../api";
-import type { Live } from "../live";
+import type { Live, Worker } from "../live";
 import { Act } from "../parts/act";
 import { State } from "../parts/state";
-import { age, harmless, plain } from "../words";
+import { age, clock, harmless, plain, size } from "../words";
+
+const AGAIN = 5000; // ms from one look at a worker's tasks and disk to the next
+
+const path = (worker: Worker): string => `#/workers/${encodeURIComponent(worker.name)}`;
+const cpus = (worker: Worker): string => `${((worker.used_millicpus ?? 0) / 1000).toFixed(1)} of ${((worker.capacity_millicpus ?? 0) / 1000).toFixed(0)}`;
+
+function memory(worker: Worker): string {
+  const all = Number(worker.offer?.sums?.mem ?? 0);
+  return all ? `${size(Number(worker.taken?.mem ?? 0))} of ${size(all)}` : "–";
+}
+
+function Drain({ worker, live }: { worker: Worker; live: Live }) {
+  const act = (verb: string) => async () => {
+    const answer = await call<any>("POST", `/v1/workers/${worker.id}/${verb}`, {});
+    for (const now of answer.workers ?? []) live.workers = live.workers.map((each) => (each.id === now.id ? now : each));
+    live.took([], live.ask());
+  };
+  if (worker.drain) return <Act name="Resume" does={act("resume")} />;
+  if (!["online", "full"].includes(plain(worker.state))) return null;
+  return <Act name="Drain" does={act("drain")} asks={`Give ${harmless(worker.name)} nothing more?`} />;
+}
 
 export function Workers({ live }: { live: Live }) {
-  const act = (id: string, verb: string, body: unknown) => () => call("POST", `/v1/workers/${id}/${verb}`, body);
   return (
     <section>
       <h1>Workers</h1>
-      {live.workers.length === 0 && <p>No worker has joined.</p>}
-      <table>
-        <thead><tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Cpus</th><th scope="col">Tasks</th><th scope="col" class="wide">Heard</th><th scope="col">Drain</th></tr></thead>
-        <tbody>
-          {live.workers.map((worker) => (
-            <tr key={worker.id}>
-              <td><span data-row tabIndex={-1}>{harmless(worker.name)}</span> {(worker.no_room || worker.trouble) && <small class="said">{harmless(worker.no_room || worker.trouble)}</small>}</td>
-              <td><State state={worker.state} /></td>
-              <td class="number">{((worker.used_millicpus ?? 0) / 1000).toFixed(1)} of {((worker.capacity_millicpus ?? 0) / 1000).toFixed(0)}</td>
-              <td class="number">{worker.running ?? 0}</td>
-              <td class="number wide">{worker.last_heard_at ? `${age(Date.now() / 1000 - worker.last_heard_at)} ago` : "–"}</td>
-              <td>
-                {worker.drain
-                  ? <Act name="Resume" does={act(worker.id, "resume", {})} />
-                  : ["online", "full"].includes(plain(worker.state)) && <Act name="Drain" does={act(worker.id, "drain", {})} asks={`Give ${worker.name} nothing more?`} />}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      {live.workers.length === 0 && <p>{live.who ? "No worker has joined." : "Loading…"}</p>}
+      {live.workers.length > 0 && (
+        <table>
+          <thead><tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Cpus</th><th scope="col" class="wide">Memory</th><th scope="col">Tasks</th><th scope="col" class="wide">Heard</th><th scope="col">Drain</th></tr></thead>
+          <tbody>
+            {live.workers.map((worker) => (
+              <tr key={worker.id}>
+                <td><a data-row href={path(worker)}>{harmless(worker.name)}</a> {(worker.no_room || worker.trouble) && <small class="said">{harmless(worker.no_room || worker.trouble)}</small>}</td>
+                <td><State state={worker.state} /></td>
+                <td class="number">{cpus(worker)}</td>
+                <td class="number wide">{memory(worker)}</td>
+                <td class="number">{worker.running ?? 0}</td>
+                <td class="number wide">{worker.last_heard_at ? `${age(live.since(worker.last_heard_at))} ago` : "–"}</td>
+                <td><Drain worker={worker} live={live} /></td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+/** One worker: what it has, what runs there, and its disk. */
+export function WorkerView({ live, name }: { live: Live; name: string }) {
+  const [held, setHeld] = useState<any[]>([]);
+  const [room, setRoom] = useState<any>(null);
+  const [said, setSaid] = useState("");
+  const worker = live.workers.find((each) => each.name === name);
+  useEffect(() => {
+    let timer = 0, isOpen = true;
+    const load = async () => {
+      try {
+        const found = await call<any>("GET", `/v1/workers?jobs=true&workers=${encodeURIComponent(name)}`);
+        setHeld(found.workers?.[0]?.jobs ?? []);
+        const rooms = await call<any>("GET", "/v1/room");
+        setRoom((rooms.workers ?? []).find((each: any) => each.name === name) ?? null);
+        setSaid("");
+      } catch (error) {
+        setSaid((error as Error).message);
+      }
+      if (isOpen) timer = window.setTimeout(load, AGAIN);
+    };
+    void load();
+    return () => {
+      isOpen = false;
+      clearTimeout(timer);
+    };
+  }, [name]);
+  if (!worker) return <section><h1>Worker {harmless(name)}</h1><p role="status">{live.who ? "There is no such worker: it has left the list." : "Loading…"}</p><p><a href="#/workers">All workers</a></p></section>;
+  return (
+    <section>
+      <h1>Worker {harmless(name)}</h1>
+      {said && <p class="trouble" role="status">{said}</p>}
+      <p class="headline"><State state={worker.state} /> {harmless(worker.no_room || worker.trouble || worker.drain?.reason || "")}</p>
+      <div class="bar"><Drain worker={worker} live={live} /></div>
+      <dl class="facts">
+        <dt>Cpus in use</dt><dd>{cpus(worker)}</dd>
+        <dt>Memory in use</dt><dd>{memory(worker)}</dd>
+        <dt>Tasks</dt><dd>{worker.running ?? 0} running, {worker.assigned ?? 0} about to start</dd>
+        <dt>Labels</dt><dd>{Object.entries(worker.offer?.labels ?? {}).map(([key, value]) => harmless(`${key}=${value}`)).join(", ") || "–"}</dd>
+        <dt>On the list since</dt><dd>{clock(worker.registered_at)}</dd>
+        <dt>Version</dt><dd>{harmless(worker.version || "–")}</dd>
+      </dl>
+      <h2>Its tasks</h2>
+      {held.length === 0 && <p class="note">None of jobs that you see.</p>}
+      {held.length > 0 && (
+        <table>
+          <thead><tr><th scope="col">Job</th><th scope="col">Name</th><th scope="col">Running</th><th scope="col">About to start</th></tr></thead>
+          <tbody>
+            {held.map((job) => (
+              <tr key={job.number}>
+                <td class="number"><a data-row href={`#/jobs/${job.number}`}>{job.number}</a></td>
+                <td>{harmless(live.jobs.get(job.number)?.spec?.name ?? "")}</td>
+                <td class="number">{job.running ?? 0}</td>
+                <td class="number">{job.assigned ?? 0}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      <h2>Its disk</h2>
+      {!room && <p class="note">It has not said yet, or it is away.</p>}
+      {room && (
+        <table>
+          <thead><tr><th scope="col">What</th><th scope="col">Takes</th></tr></thead>
+          <tbody>
+            {(room.spaces ?? []).map((space: any) => <tr key={space.name}><td>{harmless(space.name)}</td><td class="number">{size(Number(space.bytes ?? 0))}</td></tr>)}
+            {Number(room.size) > 0 && <tr><td>free, of all</td><td class="number">{size(Number(room.free))} of {size(Number(room.size))}</td></tr>}
+            {Number(room.size) > 0 && <tr><td>kept free</td><td class="number">{size(Number(room.reserve))}</td></tr>}
+          </tbody>
+        </table>
+      )}
     </section>
   );
 }
