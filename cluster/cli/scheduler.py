@@ -87,6 +87,21 @@ class SchedulerGroup(DaemonCommand, click.Group):
     help="Keep jobs in Redis: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// or unix:// (default: in the directory).",
 )
 @click.option("--store-may-lose", is_flag=True, help="Also in a Redis that may lose what it has acknowledged.")
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Wait until no other scheduler on this Redis leads, then lead; with --shared.",
+)
+@click.option(
+    "--shared", default="", metavar="DIR", help="CA, uploads and outputs are there, where other schedulers see them."
+)
+@click.option(
+    "--takeover-after",
+    type=DURATION,
+    default="10",
+    show_default=True,
+    help="With --standby: silence after which another one takes over.",
+)
 @http_doors
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
@@ -119,6 +134,9 @@ def _serve(
     turn_over: bool,
     store: str,
     store_may_lose: bool,
+    standby: bool,
+    shared: str,
+    takeover_after: float,
     http: str,
     debug_http: str,
     http_plain: str | None,
@@ -148,7 +166,9 @@ def _serve(
     where = own, listen, join_listen, advertise
     kept = SchedulerOptions(*where, lease, notify_urls, notify_commands, limits, door)
     chosen = replace(kept, turn_over=turn_over, store=store, store_may_lose=store_may_lose)
-    return asyncio.run(serve(chosen, ready))
+    common = Path(shared).absolute() if shared else None
+    together = replace(chosen, standby=standby, shared=common, takeover_after=takeover_after)
+    return asyncio.run(serve(together, ready))
 
 
 for command in (backup, restore, check, migrate):

@@ -32,6 +32,10 @@ class ServingCredentials:
         self._renew = renew
         self._renewing = threading.Lock()
 
+    @property
+    def present(self) -> Credentials:
+        return self._current
+
     def replace(self, credentials: Credentials) -> None:
         """Serve with these from the next connection on. Any thread may call it."""
         self._current = credentials

@@ -109,3 +109,14 @@ class Batch:
         for put in (*self.heartbeats, *self.puts):
             yield from (future for future in (put.taken, put.done) if future is not None)
         yield from (answer for _, answer in self.reads)
+
+
+def settle(future: asyncio.Future[Any], value: Any) -> None:
+    """Gives the answer, or raises it there, unless nobody waits for it any more."""
+    if future.done():
+        return
+    if isinstance(value, Exception):
+        future.set_exception(value)
+        future.exception()  # it counts as seen, even if its caller has gone
+    else:
+        future.set_result(value)

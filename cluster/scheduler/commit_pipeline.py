@@ -28,7 +28,8 @@ from cluster.scheduler.batch import Batch, Put, Read, Waiter
 # Seconds. Whoever says anything has proved so lately, by a commit, that no other scheduler has taken over the store.
 # Else it went on confirming leases of workers that the other one has not heard, gives up, and whose tasks it starts
 # elsewhere. Less than what is between the end of a leash and the giving up (cluster.domain.session.leashes). While the
-# core is ahead of the disk nothing can be proved: there only the lock on the scheduler's directory keeps others out.
+# core is ahead of the disk nothing can be proved: there the lock on the scheduler's directory keeps others out, and
+# of those that stand by for each other, the lead (cluster.scheduler.leading).
 PROOF = 0.5
 SLOW = 1.0  # seconds of a commit after which the core goes ahead of it
 # What may wait for the disk, as Waiting.weight counts it. Beyond it only what is urgent is taken.
@@ -84,8 +85,17 @@ class Host(Protocol):
 
 
 class CommitPipeline:
-    def __init__(self, core: SchedulerCore, host: Host, clock: Callable[[], Now], most: int = MOST_AT_ONCE) -> None:
-        """`most` is what a turn is given, by weight."""
+    def __init__(
+        self,
+        core: SchedulerCore,
+        host: Host,
+        clock: Callable[[], Now],
+        most: int = MOST_AT_ONCE,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`most` is what a turn is given, by weight; `leads`: whether nobody else can have taken over. Who does not
+        know that says nothing ahead of the disk."""
+        self.leads = leads
         self.core = core
         self.host = host
         self.clock = clock
@@ -178,7 +188,7 @@ class CommitPipeline:
         self.held.done += done
         if not self.committing and not self.goes_on:
             self.begin_commit()
-        if self.ahead:
+        if self.ahead and self.leads():
             self.host.perform(self.held.go_ahead(self.trying))
 
     def _defer(self, batch: Batch) -> None:
@@ -221,8 +231,9 @@ class CommitPipeline:
         """It has failed for now, or takes long: the core goes on."""
         if not self.ahead:
             self.ahead = True
-            self.host.perform(self.trying.go_ahead())
-            self.host.perform(self.held.go_ahead(self.trying))
+            if self.leads():
+                self.host.perform(self.trying.go_ahead())
+                self.host.perform(self.held.go_ahead(self.trying))
 
     def try_again(self) -> None:
         """It has failed, and the next one takes what was decided since, too: so the disk never has a later turn without

@@ -22,7 +22,7 @@ from cluster.domain.scheduler.effects import Act, CloseSession, Decided, LookUp,
 from cluster.domain.scheduler.events import Event, LookedUp
 from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.session.messages import Downward
-from cluster.scheduler.batch import Put, Read, Waiter
+from cluster.scheduler.batch import Put, Read, Waiter, settle
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
 from cluster.scheduler.durable_reads import OnDisk, records_of_ids
 from cluster.scheduler.event_feed import EventFeed
@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 _STOPPED = "the scheduler has stopped taking work and must be started again"
 _STOPPING = "the scheduler is stopping; try again when it is back"
+_MAY_NOT = "this scheduler could not tell the store for too long that it is there, and another may lead by now"
 LAST_TRY = 5.0  # seconds that the end of the process waits for the disk
 
 
@@ -59,7 +60,14 @@ def system_clock() -> Now:
 class Driver:
     """Everything runs on one event loop but the store's two threads. Make it inside the loop, then `run`."""
 
-    def __init__(self, core: SchedulerCore, store: Store, clock: Callable[[], Now] = system_clock) -> None:
+    def __init__(
+        self,
+        core: SchedulerCore,
+        store: Store,
+        clock: Callable[[], Now] = system_clock,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`leads`: whether nobody else can have taken over (cluster.scheduler.leading)."""
         self.failure: ClusterError | None = None  # why nothing is taken any more
         self.exit_code = 0  # of the process, once `run` has returned
         self.watchers = Watchers()
@@ -67,7 +75,8 @@ class Driver:
         self.clock = clock
         self._core = core
         self._store = store
-        self._pipeline = CommitPipeline(core, self, clock)
+        self._leads = leads
+        self._pipeline = CommitPipeline(core, self, clock, leads=leads)
         self._wake = asyncio.Event()
         self._news = asyncio.Event()  # of the writer
         self._stopping = False
@@ -203,12 +212,19 @@ class Driver:
         except StoreTroubled as error:
             raise Unreachable(f"{error}; try again later") from None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can be asked any more, ever."""
+        return self._stopping or self.failure is not None
+
     def check(self) -> None:
         """Raises when no call can be served any more."""
         if self.failure:
             raise self.failure
         if self._stopping:
             raise Unreachable(_STOPPING)
+        if not self._leads():
+            raise Unreachable(_MAY_NOT)
 
     # ── the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -224,7 +240,7 @@ class Driver:
             if self._pipeline.committing:
                 self._fail(f"the scheduler was stopped, and its last words are not on disk: {self._writer.trouble}")
         except StoreFailed as error:
-            self._fail(f"{_STOPPED}: {error}")
+            self._fail(f"{_STOPPED}: {error}", error.exit_code)
         except Exception as error:
             logger.exception(
                 "a fault of ours, after which memory cannot be trusted; a restart takes up what is on disk"
@@ -308,7 +324,7 @@ class Driver:
         self.event_feed.landed(saves)
 
     def resolve(self, waiter: Waiter) -> None:
-        _resolve(waiter, None)
+        settle(waiter, None)
 
     def answer(self, read: Read, *, from_disk: bool) -> None:
         view, answer = read
@@ -316,9 +332,9 @@ class Driver:
             self._beside(self._answer_later(view, answer))
             return
         try:
-            _resolve(answer, view(self._core))
+            settle(answer, view(self._core))
         except Exception as error:  # a view changes nothing: its fault is its caller's alone
-            _resolve(answer, error)
+            settle(answer, error)
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -334,9 +350,9 @@ class Driver:
 
     async def _answer_later(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
         try:
-            _resolve(answer, await self._read(view))
+            settle(answer, await self._read(view))
         except Exception as error:  # as in `answer`, or the store cannot be read
-            _resolve(answer, error)
+            settle(answer, error)
 
     def perform(self, acts: Sequence[Act]) -> None:
         """Messages for one session are handed over together, before it is closed."""
@@ -346,7 +362,7 @@ class Driver:
                 case Send(session, message):
                     down[session].append(message)
                 case Reply(ask, value):
-                    _resolve(self._asks.pop(ask), value)
+                    settle(self._asks.pop(ask), value)
                 case Notify(job):
                     self.watchers.changed(job)
                 case LookUp(job_ids):
@@ -366,28 +382,17 @@ class Driver:
         self.failure, self.exit_code = Unreachable(why), exit_code
         for batch in (*self._pipeline.batches, self._pipeline.gathering, self._pipeline.deferred):
             for future in batch.futures():
-                _resolve(future, self.failure)
+                settle(future, self.failure)
         for turns in (self._pipeline.trying, self._pipeline.held):
             for done in turns.done:
-                _resolve(done, self.failure)
+                settle(done, self.failure)
         self._let_go(why)
 
     def _let_go(self, why: str) -> None:
         """Ends what would go on for ever: streams, and asks that wait for the store."""
         for future in self._asks.values():
-            _resolve(future, Unreachable(why))
+            settle(future, Unreachable(why))
         for line in self._sessions.values():
             line.close(why)
         self.watchers.all_changed()
         self.event_feed.wake_all()
-
-
-def _resolve(future: asyncio.Future[Any], value: Any) -> None:
-    """The answer, unless nobody waits for it any more."""
-    if future.done():
-        return
-    if isinstance(value, Exception):
-        future.set_exception(value)
-        future.exception()  # it counts as seen, even if its caller has gone
-    else:
-        future.set_result(value)

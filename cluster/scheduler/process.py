@@ -1,6 +1,7 @@
 """The scheduler as a process: opens its directory, serves, renews its own certificate, stops in order.
 
 ca.pem scheduler.pem admin.pem    the cluster's keys (cluster.pki.authority)
+                                  ca.pem, outputs/, notify-secret and uploads may be in a directory that is shared
 cluster.db                        the store, unless it is in Redis (cluster.scheduler.store_choice)
 outputs/                          output of attempts
 scheduler.lock                    held by the one scheduler that uses this directory
@@ -43,9 +44,19 @@ from cluster.rpc.server import expect_free
 from cluster.rpc.stop_signal import stop_signal
 from cluster.scheduler.garbage_collection import look_at_each_object_once
 from cluster.scheduler.gateway_certificate import certify
+from cluster.scheduler.leading import ALONE, USUAL_LEASE, Leading
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.service import Addresses, SchedulerService, recovered
+from cluster.scheduler.standby import (
+    address_of,
+    check_standby,
+    expect_one_cluster,
+    expect_ports,
+    leading_while,
+    shared_directory,
+)
 from cluster.scheduler.store_choice import LOCK, cluster_in, expect_choice, open_store
+from cluster.store.interface import TakenOver
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +88,9 @@ class SchedulerOptions:
     turn_over: bool = False  # as of SqliteStore
     store: str = ""  # URL of Redis; empty: the database in the directory
     store_may_lose: bool = False  # Redis may be one that loses what it has acknowledged
+    standby: bool = False  # it waits until nobody leads, and others wait for it
+    shared: Path | None = None  # what others need that take over; None: it is in the directory
+    takeover_after: float = USUAL_LEASE  # seconds without a word of the one that leads
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,51 +110,83 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
     """Runs a scheduler until SIGTERM or SIGINT; `ready` is called once, when it serves. Returns the exit code: 0, or
     that of StoreFailed if the store has failed for good. Raises ClusterError for what keeps it from starting."""
     addresses = _addresses(options)
-    targets = NoticeTargets.configured(options.notify_urls, options.notify_commands)
     _check(options)
     allow_many_files()
     directory = private_directory(options.directory)
     with the_only_one("scheduler", directory / LOCK):
         addresses = replace(addresses, advertise=_advertised(options.advertise, directory / ADVERTISED))
         expect_choice(directory, options.store)
-        if not (directory / CA_FILE).exists():  # before there is a cluster: who cannot serve it must not leave one
-            expect_free(addresses.listen)
-            expect_free(addresses.join_listen, "--join-listen")
-        known = cluster_in(directory, options.store, may_lose=options.store_may_lose)
-        authority = open_authority(directory, time.time(), known)
-        credentials = _credentials(authority, directory)
-        how = {"may_lose": options.store_may_lose, "turn_over": options.turn_over}
-        store = open_store(directory, options.store, authority.cluster_id, **how)
+        shared = shared_directory(options.shared, directory)
+        if options.standby or not (shared / CA_FILE).exists():  # who cannot serve a cluster must not make one
+            expect_ports(addresses)
+        if not options.store:
+            return await _serve(options, addresses, shared, ready)
+        expect_one_cluster(shared, directory, options.store, may_lose=options.store_may_lose)
+        where = options.store, address_of(addresses), options.takeover_after
+        leading = Leading(*where, lasting=not options.standby)
+        stop = stop_signal() if options.standby else None
+        await (_first_of(stop.wait(), leading.take()) if stop else leading.take())
+        async with leading_while(leading):
+            return 0 if stop and stop.is_set() else await _serve(options, addresses, shared, ready, leading, stop)
+
+
+async def _serve(
+    options: SchedulerOptions,
+    addresses: Addresses,
+    shared: Path,
+    ready: Callable[[ReadyScheduler], None],
+    leading: Leading | None = None,
+    stop: asyncio.Event | None = None,
+) -> int:
+    """Runs the one scheduler that leads."""
+    directory = options.directory
+    known = cluster_in(directory, options.store, may_lose=options.store_may_lose)
+    authority = open_authority(shared, time.time(), known)
+    service = await _service(options, authority, shared, leading)
+    renewing = asyncio.create_task(_keep_renewed(authority, directory, service.serving.present, service.serving))
+    stop = stop or stop_signal()
+    gateway = _gateway(options.http, authority, directory / GATEWAY)
+    over = leading.over if leading else asyncio.Event()
+    try:
         try:
-            credentials = _valid(authority, credentials)
-            look_at_each_object_once()
-            core = await recovered(store, options.lease)
-            service = SchedulerService(authority, credentials, store, core, directory, targets, options.limits)
-        except BaseException:
-            store.close()
-            raise
-        renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
-        stop = stop_signal()
-        gateway = _gateway(options.http, authority, directory / GATEWAY)
-        try:
-            try:
-                await service.start(addresses)
-                if gateway:
-                    gateway.start(service.address)
-                await _announce(service, authority, directory, ready)
-            except (Exhausted, Unreachable) as error:  # the first start makes what must be kept
-                raise Unusable(f"no cluster can be made in {directory}: {error}") from None
-            await _first_of(stop.wait(), service.ended.wait())
-            if stop.is_set():
-                logger.info("stopping: nothing new is taken; running jobs go on, and report when the scheduler is back")
-        finally:
-            renewing.cancel()
-            for name in (STATUS, TOKEN):
-                remove_but_keep_room(directory / name)
+            await service.start(addresses)
             if gateway:
-                await gateway.stop()
-            await service.stop()
-        return service.driver.exit_code
+                gateway.start(service.address)
+            await _announce(service, authority, directory, ready)
+        except (Exhausted, Unreachable) as error:  # the first start makes what must be kept
+            raise Unusable(f"no cluster can be made in {directory}: {error}") from None
+        await _first_of(stop.wait(), service.ended.wait(), over.wait())
+        if stop.is_set():
+            logger.info("stopping: nothing new is taken; running jobs go on, and report when the scheduler is back")
+    finally:
+        renewing.cancel()
+        for name in (STATUS, TOKEN):
+            remove_but_keep_room(directory / name)
+        if gateway:
+            await gateway.stop()
+        await service.stop()
+    return TakenOver.exit_code if over.is_set() else service.driver.exit_code
+
+
+async def _service(
+    options: SchedulerOptions, authority: Authority, shared: Path, leading: Leading | None
+) -> SchedulerService:
+    """One that knows all that is in the store."""
+    directory = options.directory
+    targets = NoticeTargets.configured(options.notify_urls, options.notify_commands)
+    credentials = _credentials(authority, directory)
+    how = {"may_lose": options.store_may_lose, "turn_over": options.turn_over}
+    term = leading.term if leading else 0
+    store = open_store(directory, options.store, authority.cluster_id, term=term, **how)
+    try:
+        credentials = _valid(authority, credentials)
+        look_at_each_object_once()
+        core = await recovered(store, options.lease)
+        where = directory, targets, options.limits, shared, leading or ALONE
+        return SchedulerService(authority, credentials, store, core, *where)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _gateway(http: HttpOptions | None, authority: Authority, directory: Path) -> GatewayKeeper | None:
@@ -152,6 +198,14 @@ def _gateway(http: HttpOptions | None, authority: Authority, directory: Path) ->
 
 def _check(options: SchedulerOptions) -> None:
     """ClusterError for what no scheduler can be started with."""
+    NoticeTargets.configured(options.notify_urls, options.notify_commands)
+    check_standby(
+        standby=options.standby,
+        shared=options.shared,
+        store=options.store,
+        lease=options.takeover_after,
+        listen=options.listen,
+    )
     if not LEAST_LEASE <= options.lease <= MOST_LEASE:
         least, most = f"{LEAST_LEASE:g}", f"{MOST_LEASE:g}"
         raise InvalidInput(f"a lease of {options.lease:g} s: use {least} to {most} s, or no worker keeps any job")

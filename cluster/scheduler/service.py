@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ from cluster.scheduler.doors.workers import join
 from cluster.scheduler.driver import Driver, system_clock
 from cluster.scheduler.expiring import Expiring
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.leading import ALONE, Leadership
 from cluster.scheduler.notices.notifier import Notifier
 from cluster.scheduler.notices.secret import notice_secret
 from cluster.scheduler.notices.targets import NOWHERE, NoticeTargets
@@ -56,6 +57,7 @@ from cluster.v1 import scheduler_pb2
 
 _FOR_EVER = 100 * 365 * 86400.0  # seconds; of a token that is forgotten when this process ends
 OUTPUTS = "outputs"  # in the directory
+AGAIN = 1.0  # seconds, while nothing can be asked
 LAST_WORDS = 1.0  # seconds that calls under way get to end by themselves when we stop
 
 
@@ -90,28 +92,26 @@ class SchedulerService:
         directory: Path,
         targets: NoticeTargets = NOWHERE,
         limits: Limits = USUAL_LIMITS,
+        shared: Path | None = None,
+        leading: Leadership = ALONE,
     ) -> None:
-        """`core`: as `recovered` from the store. `directory` holds the CA, and all but the store."""
-        self.driver = Driver(core, store)
+        """`core`: as `recovered` from the store. `directory` holds all but the store; what other schedulers need when
+        they take over is in `shared` (None: there, too). `leading`: who says whether this one leads."""
+        shared = shared or directory
+        self.driver = Driver(core, store, leads=lambda: leading.holds)
         self.ended = asyncio.Event()  # set when it serves no more, told or not
         self.serving = ServingCredentials(credentials, self._renew_own)
         self.admission = Admission(store, self._members_changed)
         self._authority = authority
-        self._directory = directory
+        self._directory, self._shared = directory, shared
         self._targets = targets
         self._store = store
         self._health = Health(SERVICES)
-        self._gate = Gate(
-            parse=lambda pem: parse_peer(pem, authority.cluster_id),
-            standing_of=self.admission.members.standing_of,
-            revoked=self.admission.members.is_expelled,
-            now=time.time,
-            who_shows=WhoShows(authority, self.admission.members, time.time),
-        )
+        self._gate = self._new_gate()
         self._sessions = SessionLines(self.driver, self.admission.members.expelled_users)
         self.expelling = Expelling(self.driver, self.admission, self._renew_admin)
-        self.contents = StoredContents(directory)
-        relay, files = Relay(), OutputFiles(directory / OUTPUTS)
+        self.contents = StoredContents(shared, is_shared=shared != directory)
+        relay, files = Relay(), OutputFiles(shared / OUTPUTS)
         sources = Sources(self.driver, files, relay, self._sessions)
         keeping = self._keeping(files, limits)
         offered = operations(
@@ -132,12 +132,22 @@ class SchedulerService:
         self.doubt = ""  # why others may not reach us by what lines to paste say
         self._told_address = self._told_join_address = ""  # by which others do
 
+    def _new_gate(self) -> Gate:
+        authority, members = self._authority, self.admission.members
+        return Gate(
+            parse=lambda pem: parse_peer(pem, authority.cluster_id),
+            standing_of=members.standing_of,
+            revoked=members.is_expelled,
+            now=time.time,
+            who_shows=WhoShows(authority, members, time.time),
+        )
+
     def _keeping(self, files: OutputFiles, limits: Limits) -> KeepingOperations:
         self._clearing = Clearing(self.driver, files.room)
         self._expiring = Expiring(self.driver, self._clearing, files.room, limits)
         holders = (DatabaseRoom(), files.room, ContentsRoom(self.contents))
         clearing, rooms = self._clearing, self._sessions.rooms
-        return KeepingOperations(self.driver, self._expiring, clearing, holders, self._directory, rooms)
+        return KeepingOperations(self.driver, self._expiring, clearing, holders, self._shared, rooms)
 
     async def start(self, addresses: Addresses) -> None:
         """Binds both ports, then serves. Conflict when one is taken."""
@@ -154,7 +164,7 @@ class SchedulerService:
         self._running = asyncio.create_task(self._run())
         await self.admission.begin(self.driver)
         collecting = Collecting(self.driver, self.contents)
-        works = (collecting.run(), *map(_until_stopped, (self._clearing.run(), self._expiring.run())))
+        works = (collecting.run(), *map(self._until_stopped, (self._clearing.run, self._expiring.run)))
         self._beside = [asyncio.create_task(work) for work in (self._tell_who_asked(), *works)]
         await self._heal_admin()
         await self._server.start()
@@ -225,15 +235,17 @@ class SchedulerService:
 
     async def _tell_who_asked(self) -> None:
         """Sends the notices of jobs that have ended, for as long as this serves."""
-        secret = await asyncio.to_thread(notice_secret, self._directory) if self._targets.urls else b""
-        with suppress(Unreachable):  # nothing can be asked any more: the driver has said why
-            await Notifier(self.driver, self._targets, secret, self._authority.cluster_id).run()
+        secret = await asyncio.to_thread(notice_secret, self._shared) if self._targets.urls else b""
+        await self._until_stopped(Notifier(self.driver, self._targets, secret, self._authority.cluster_id).run)
 
     async def _join(self, request: scheduler_pb2.JoinRequest) -> scheduler_pb2.JoinResponse:
         return await join(self.admission, self._authority, self._told_address, request)
 
-
-async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Goes on until nothing can be asked any more: the driver has said why."""
-    with suppress(Unreachable):
-        await work
+    async def _until_stopped(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Goes on until nothing can be asked any more: the driver has said why. Where that may pass, it begins anew."""
+        while True:
+            with suppress(Unreachable):
+                await work()
+            if self.driver.has_ended:
+                return
+            await asyncio.sleep(AGAIN)

@@ -56,11 +56,11 @@ def cluster_in(directory: Path, url: str, *, may_lose: bool) -> str | None:
     return cluster or None
 
 
-def open_store(directory: Path, url: str, cluster_id: str, *, may_lose: bool, turn_over: bool) -> Store:
-    """The store of the scheduler whose lock the caller holds."""
+def open_store(directory: Path, url: str, cluster_id: str, *, may_lose: bool, turn_over: bool, term: int = 0) -> Store:
+    """The store of the scheduler whose lock the caller holds, and which leads in that term (0: nobody asks)."""
     if not url:
         return SqliteStore(directory / DATABASE, cluster_id, turn_over=turn_over)
-    store = RedisStore(url, cluster_id, directory / COPY, may_lose=may_lose)
+    store = RedisStore(url, cluster_id, directory / COPY, may_lose=may_lose, term=term)
     if remembered_place(directory) != place_of(url):
         write_private(directory / MEMORY, f"{place_of(url)}\n".encode())
     return store

@@ -36,6 +36,15 @@ class StoreTroubled(StoreFailed):
     again may work later. (After a crash right then, a commit that failed so may yet turn out to be on disk.)"""
 
 
+class TakenOver(StoreFailed):
+    """Another scheduler writes there now."""
+
+    exit_code = 76  # EX_PROTOCOL
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"the store {place}: another scheduler has taken over, so this one must stop")
+
+
 class Store(Protocol):
     """Durable state of one cluster. Every method raises StoreFailed when it cannot do its work."""
 

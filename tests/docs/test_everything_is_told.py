@@ -34,6 +34,7 @@ SUBJECTS = (
     "backup",
     "ui",
     "redis",
+    "standby",
     "ecs",
 )
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))

@@ -21,8 +21,9 @@ _PAGES = 256  # that are given back to the file system at a time
 class ContentsDatabase:
     """Two connections, each of which one thread uses at a time: so who reads waits for no write."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, is_shared: bool = False) -> None:
+        """`is_shared`: other machines may use it, too, with which nobody shares memory: so it has no WAL."""
+        self._path, self._mode = path, "DELETE" if is_shared else "WAL"
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self.writing_lock = threading.RLock()  # also held by whoever moves files that rows speak of
@@ -83,7 +84,7 @@ class ContentsDatabase:
         try:
             if not self._path.stat().st_size:  # on any other this would write
                 db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA journal_mode = {self._mode}")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA wal_autocheckpoint = 4096")  # pages, 16 MiB: not after each commit of an upload
             self._prepare(db)

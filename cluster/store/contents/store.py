@@ -25,10 +25,17 @@ Lookup = Callable[[Iterable[bytes]], dict[bytes, tuple[int, int]]]  # number and
 class StoredContents:
     """See `cluster.store.contents.interface.Contents`."""
 
-    def __init__(self, directory: Path, now: Callable[[], float] = time.time, reserve: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        now: Callable[[], float] = time.time,
+        reserve: int | None = None,
+        *,
+        is_shared: bool = False,
+    ) -> None:
         """`directory` is the scheduler's. Nothing is made in it before something is kept. `now`: Unix seconds.
-        `reserve`: bytes that are kept free, None: as usual."""
-        self._database = ContentsDatabase(directory / DATABASE)
+        `reserve`: bytes that are kept free, None: as usual. `is_shared`: other machines may have used it, or will."""
+        self._database = ContentsDatabase(directory / DATABASE, is_shared=is_shared)
         self._files = ContentFiles(directory / FILES, reserve)
         self._now = now
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster.store.interface import StoreFailed
+from cluster.store.interface import StoreFailed, TakenOver
 from cluster.store.redis import scripts
 from cluster.store.redis.connecting import troubled
 from cluster.store.sqlite.schema_versions import MIGRATIONS
@@ -46,13 +46,17 @@ def expect_ours(fence: Fence, place: str, cluster_id: str) -> None:
         )
 
 
-def begin_epoch(client: "redis.Redis", place: str, cluster_id: str) -> Fence:
-    """The fence with the epoch that is ours from now on; whoever had one before can commit no more."""
+def begin_epoch(client: "redis.Redis", place: str, cluster_id: str, term: int = 0) -> Fence:
+    """The fence with the epoch that is ours from now on; whoever had one before can commit no more. TakenOver where
+    the lead is not ours in this term (0: nobody is asked who leads)."""
     for _ in range(_TRIES):
         fence = read_fence(client, place)
         expect_ours(fence, place, cluster_id)
         with troubled(place):
-            said = client.eval(scripts.CLAIM, 1, scripts.FENCE, str(fence.epoch), cluster_id, str(SCHEMA))
+            words = str(fence.epoch), cluster_id, str(SCHEMA), str(term)
+            said = client.eval(scripts.CLAIM, 2, scripts.FENCE, scripts.LEAD, *words)
+        if said == b"taken":
+            raise TakenOver(place)
         if said == b"claimed":
             return fence._replace(cluster=cluster_id, epoch=fence.epoch + 1)
     raise StoreFailed(f"the store {place} is claimed by others again and again: stop them, and start one scheduler")

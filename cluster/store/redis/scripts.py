@@ -9,9 +9,13 @@ FORMAT = 1
 FENCE = "{cluster}:fence"
 ROWS, NEW = "{cluster}:rows:", "{cluster}:new:"  # and a table: a hash of its rows by their keys
 
-# KEYS: the fence. ARGV: the epoch that is there, the cluster, the schema. The next epoch is the caller's, unless
-# somebody else has begun one. Also where Redis is full: it is a few bytes.
+LEAD, SCHEDULERS = "{cluster}:lead", "{cluster}:schedulers"  # who leads; what each at its address has said last
+
+# KEYS: the fence, the lead. ARGV: the epoch that is there, the cluster, the schema, the term in which the caller leads.
+# The next epoch is the caller's, unless somebody else has begun one, or leads. Also where Redis is full: it is a few
+# bytes.
 CLAIM = f"""#!lua flags=allow-oom
+if ARGV[4] ~= '0' and redis.call('HGET', KEYS[2], 'term') ~= ARGV[4] then return 'taken' end
 if (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= ARGV[1] then return 'changed' end
 redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 redis.call('HSET', KEYS[1], 'cluster', ARGV[2], 'schema', ARGV[3], 'format', '{FORMAT}')
@@ -56,6 +60,35 @@ for place = 2, #KEYS, 2 do
 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 'done'
+"""
+
+# KEYS: the lead, the schedulers. ARGV: a wish, who has it, the term and the beat that it expects, its lease, its
+# address, what it says of itself there (empty: it leaves), then addresses that leave the list. Returns whether the wish
+# was done, the lead, and the list.
+ASK = """#!lua flags=allow-oom
+local fields = redis.call('HMGET', KEYS[1], 'term', 'beat', 'holder', 'lease', 'address')
+local term, beat = tonumber(fields[1] or '0'), tonumber(fields[2] or '0')
+local holder, lease, address = fields[3] or '', fields[4] or '0', fields[5] or ''
+local is_as_seen = term == tonumber(ARGV[3]) and beat == tonumber(ARGV[4])
+local is_ours = term == tonumber(ARGV[3]) and holder == ARGV[2]
+local done = 0
+if ARGV[1] == 'seize' or (ARGV[1] == 'take' and is_as_seen) then
+  term, beat, holder, lease, address, done = term + 1, 1, ARGV[2], ARGV[5], ARGV[6], 1
+elseif ARGV[1] == 'keep' and is_ours then
+  beat, done = beat + 1, 1
+elseif ARGV[1] == 'leave' and is_ours then
+  beat, holder, done = beat + 1, '', 1
+end
+if done == 1 then
+  redis.call('HSET', KEYS[1], 'term', term, 'beat', beat, 'holder', holder, 'lease', lease, 'address', address)
+end
+if ARGV[7] == '' then
+  redis.call('HDEL', KEYS[2], ARGV[6])
+else
+  redis.call('HSET', KEYS[2], ARGV[6], ARGV[7])
+end
+for place = 8, #ARGV do redis.call('HDEL', KEYS[2], ARGV[place]) end
+return {done, term, beat, holder, lease, address, redis.call('HGETALL', KEYS[2])}
 """
 
 # ARGV: a key. Returns the commands that the user may not run on it.

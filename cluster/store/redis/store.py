@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import NotAuthenticated, Unusable
 from cluster.domain.scheduler.recovered import Recovered
-from cluster.store.interface import Item, StoreFailed, StoreTroubled
+from cluster.store.interface import Item, StoreFailed, StoreTroubled, TakenOver
 from cluster.store.redis import rows, scripts
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
 from cluster.store.redis.fence import Fence, begin_epoch, expect_ours, read_fence
@@ -39,13 +39,14 @@ class RedisStore(SqliteStore):
 
     _synchronous = "OFF"
 
-    def __init__(self, url: str, cluster_id: str, copy: Path, *, may_lose: bool = False) -> None:
+    def __init__(self, url: str, cluster_id: str, copy: Path, *, may_lose: bool = False, term: int = 0) -> None:
         """Connects, and makes the copy of what is there in that file, in place of an older one. InvalidInput for a URL
         that is none, NotAuthenticated, Unusable for a Redis that is not fit (`may_lose`: that may lose data is fit),
-        StoreTroubled where it does not answer, StoreFailed where it is of another cluster or version."""
+        StoreTroubled where it does not answer, StoreFailed where it is of another cluster or version. `term`: as of
+        `begin_epoch`."""
         self._place = place_of(url)
         self._client = connect(url)
-        self._may_lose = may_lose
+        self._may_lose, self._term = may_lose, term
         self._tables: list[TableShape] = []
         self._known = self._number = 0  # of commits: the last that was done for certain; the last that was tried
         self._unsettled: dict[TableShape, set[Row]] = {}  # keys of rows that Redis may have otherwise than the copy
@@ -63,7 +64,7 @@ class RedisStore(SqliteStore):
 
     def load(self) -> Recovered:
         self.claimed = False
-        fence = begin_epoch(self._client, self._place, self._cluster_id)
+        fence = begin_epoch(self._client, self._place, self._cluster_id, self._term)
         if fence.commit != self._filled.commit or fence.epoch != self._filled.epoch + 1:
             self._fill()
         self._known = self._number = fence.commit
@@ -118,7 +119,7 @@ class RedisStore(SqliteStore):
             case b"done":
                 self._known = self._number
             case b"fenced":
-                raise StoreFailed(f"the store {self._place}: another scheduler has taken over, so this one must stop")
+                raise TakenOver(self._place)
             case b"lost":
                 raise StoreFailed(
                     f"the store {self._place} has lost what it had acknowledged: bring that back, and start again"

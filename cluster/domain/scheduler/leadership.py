@@ -1,0 +1,127 @@
+"""Which of several schedulers on one store leads. The lead is a lease that lies in the store, of one holder; its term
+counts how often it was taken.
+
+Nobody compares clocks. A leader counts its lease from when it sent what last kept the lead, and stands back when three
+quarters are out; whoever stands by counts from when it saw the lead change last, and takes it after the whole. So two
+that lead at once had clocks that run a third faster or slower than each other. And were it so all the same: an epoch
+can be begun only in the present term, and only the last epoch can write.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+SURE = 0.75  # of the lease: for how long a leader is sure of it
+KEEPS = 0.15  # of the lease, between two words of the leader
+LOOKS = 0.1  # of the lease, between two looks of one that stands by
+LONGEST = 0.5  # seconds between two looks, and so what a takeover takes beyond the lease
+AGAIN = 0.1  # of the lease: after the store has not answered
+SILENT = 3.0  # leases without a word after which a scheduler on the list is taken to be away
+FORGOTTEN = 86_400.0  # seconds without a word after which it leaves the list
+
+
+class LeadWish(Enum):
+    """What a scheduler asks of the store."""
+
+    LOOK = "look"
+    TAKE = "take"  # unless it has changed since it was seen last
+    SEIZE = "seize"  # in any case
+    KEEP = "keep"  # if it is still ours
+    LEAVE = "leave"  # the same
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """As it lies in the store."""
+
+    term: int = 0
+    beat: int = 0  # counts what the holder has said in this term
+    holder: str = ""  # id of a process; empty: nobody's
+    lease: float = 0.0  # seconds; 0: until it is seized
+    address: str = ""  # of the holder
+
+    @property
+    def lasts(self) -> bool:
+        """Whether nobody may take it, however long its holder is silent."""
+        return bool(self.holder) and not self.lease
+
+
+@dataclass
+class Contender:
+    """One scheduler. All times are of its own clock, which must not stand still while its machine sleeps."""
+
+    me: str  # id of this process
+    lease: float
+    term: int = 0  # in which we lead, or led; 0: we have not
+    is_over: bool = False  # another has taken over: never again in this process
+    seen: Lead = field(default_factory=Lead)
+    _since: float | None = None  # when we saw it first as it is
+    _kept: float = float("-inf")  # when what kept the lead last was sent
+
+    def wish(self, now: float) -> LeadWish:
+        """What to ask next."""
+        if self.term:
+            return LeadWish.KEEP
+        return LeadWish.TAKE if self._may_take(now) else LeadWish.LOOK
+
+    def _may_take(self, now: float) -> bool:
+        if self._since is None or self.seen.lasts:
+            return False
+        return not self.seen.holder or now - self._since >= self.seen.lease
+
+    def answered(self, wish: LeadWish, sent: float, now: float, lead: Lead, *, done: bool) -> None:
+        """The store's answer to what was sent then: the lead as it is after that, and whether the wish was done."""
+        if self._since is None or lead != self.seen:
+            self.seen, self._since = lead, now
+        if self.term:
+            if wish is LeadWish.KEEP and done:
+                self._kept = max(self._kept, sent)
+            elif (lead.holder, lead.term) != (self.me, self.term):
+                self.is_over = True
+        elif lead.holder == self.me:  # also where the answer that said so was lost: then it is to be kept first
+            self.term = lead.term
+            if done:
+                self._kept = sent
+
+    def leads(self, now: float) -> bool:
+        """Whether nobody else can have taken over."""
+        return bool(self.term) and not self.is_over and now - self._kept <= SURE * self.lease
+
+    def pause(self, *, answered: bool) -> float:
+        """Seconds until the next wish."""
+        if not answered:
+            return AGAIN * self.lease
+        if self.term:
+            return KEEPS * self.lease
+        lease = self.seen.lease or self.lease
+        return min(LONGEST, LOOKS * lease)
+
+
+@dataclass
+class Roster:
+    """The schedulers of the cluster by their addresses, and when each was heard last, by our clock."""
+
+    lease: float
+    heard: dict[str, float] = field(default_factory=dict)
+    _words: dict[str, str] = field(default_factory=dict)
+
+    def take_in(self, words: Mapping[str, str], now: float) -> None:
+        """What each has said last. Who says something else than before is there."""
+        for address, word in words.items():
+            if self._words.get(address) != word:
+                self.heard[address] = now
+        self._words = dict(words)
+        self.heard = {address: at for address, at in self.heard.items() if address in words}
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(sorted(self._words))
+
+    def silence(self, address: str, now: float) -> float:
+        """Seconds for which it is away; 0: it is there."""
+        silent = now - self.heard.get(address, now)
+        return silent if silent > SILENT * self.lease else 0.0
+
+    def forgotten(self, now: float) -> list[str]:
+        """Those that are to leave the list."""
+        return sorted(address for address, at in self.heard.items() if now - at > FORGOTTEN)

@@ -1,0 +1,137 @@
+"""Holds the lead of a scheduler whose store is Redis, or waits for it; `domain/scheduler/leadership.py` decides."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.scheduler.leadership import Contender, LeadWish, Roster
+from cluster.store.interface import StoreTroubled, TakenOver
+from cluster.store.redis.connecting import place_of
+from cluster.store.redis.lead import LeadAnswer, LeadTable
+
+logger = logging.getLogger(__name__)
+
+LEAST_LEASE, MOST_LEASE, USUAL_LEASE = 2.0, 20.0, 10.0  # seconds; jobs live for 45 s without a scheduler
+
+
+class Leadership(Protocol):
+    """What a scheduler that serves wants to know of it."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nobody else can have taken over."""
+        ...
+
+
+class Alone:
+    """Of a scheduler whose store nobody else can have."""
+
+    @property
+    def holds(self) -> bool:
+        return True
+
+
+ALONE = Alone()
+
+
+def boot_clock() -> float:
+    """Seconds; it goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Leading:
+    """One process's part in it. Make it inside the event loop."""
+
+    def __init__(self, url: str, address: str, lease: float, *, lasting: bool) -> None:
+        """`lasting`: it takes the lead from whoever has it, and nobody takes it by lease."""
+        self._place = place_of(url)
+        self._table = LeadTable(url, address)
+        self._lasting = lasting
+        self._node = Contender(secrets.token_hex(8), 0.0 if lasting else lease)
+        self._beat = lease if lasting else 0.0
+        self.roster = Roster(lease)
+        self.changed: Callable[[], None] = lambda: None  # called when there are other schedulers than before
+        self.over = asyncio.Event()  # another has taken over, while `keep` ran
+        self._told = ""
+
+    @property
+    def term(self) -> int:
+        return self._node.term
+
+    @property
+    def address(self) -> str:
+        """Of the scheduler that leads, as far as is known."""
+        return self._node.seen.address
+
+    @property
+    def holds(self) -> bool:
+        return not self._node.is_over and (self._lasting or self._node.leads(boot_clock()))
+
+    def away(self, address: str) -> float:
+        """Seconds for which nothing was heard of the scheduler there; 0: it is there."""
+        return self.roster.silence(address, boot_clock())
+
+    async def take(self) -> None:
+        """Returns when we lead. ClusterError where the store cannot be asked at all by one that takes it at once."""
+        if self._lasting:
+            await self._ask(LeadWish.SEIZE)
+            return
+        while not self.holds:
+            if self._node.is_over:  # taken from us before we began
+                self._node = Contender(secrets.token_hex(8), self._node.lease)
+            await asyncio.sleep(self._node.pause(answered=await self._try(self._node.wish(boot_clock()))))
+            if not self.term:
+                self._tell_who_leads()
+
+    async def keep(self) -> None:
+        """Goes on until another has taken over, or it is cancelled."""
+        while not self._node.is_over:
+            answered = await self._try(LeadWish.KEEP)
+            await asyncio.sleep(self._beat / 4 if self._lasting else self._node.pause(answered=answered))
+        logger.critical("%s", TakenOver(self._place))
+        self.over.set()
+
+    async def leave(self) -> None:
+        """Lets the next one take over at once, if the store hears it."""
+        try:
+            await self._ask(LeadWish.LEAVE)
+        except ClusterError as error:
+            logger.warning("who stands by takes over only when the lease is out: %s", error)
+        finally:
+            self._table.close()
+
+    async def _try(self, wish: LeadWish) -> bool:
+        try:
+            await self._ask(wish)
+        except StoreTroubled as error:
+            self._say(f"the lead can be neither kept nor taken: {error}; trying again")
+            return False
+        return True
+
+    async def _ask(self, wish: LeadWish) -> None:
+        sent = boot_clock()
+        answer: LeadAnswer = await asyncio.to_thread(self._table.ask, wish, self._node, self.roster.forgotten(sent))
+        self._node.answered(wish, sent, boot_clock(), answer.lead, done=answer.done)
+        before = self.roster.addresses
+        self.roster.take_in(answer.words, boot_clock())
+        if self.roster.addresses != before:
+            self.changed()
+
+    def _tell_who_leads(self) -> None:
+        lead = self._node.seen
+        if lead.lasts:
+            self._say(
+                f"the scheduler at {lead.address} leads, and was started without --standby: nobody takes over from it; "
+                "start it again with --standby"
+            )
+        elif lead.holder:
+            self._say(f"standing by: the scheduler at {lead.address} leads")
+
+    def _say(self, text: str) -> None:
+        if text != self._told:
+            self._told = text
+            logger.info("%s", text)

@@ -1,0 +1,73 @@
+"""What schedulers that stand by for each other share, and what must be so before one of them waits for the lead."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.pki.authority import CA_FILE, open_authority
+from cluster.pki.files import private_directory
+from cluster.rpc.addresses import from_elsewhere, join_up, split_listen
+from cluster.rpc.server import expect_free
+from cluster.scheduler.leading import LEAST_LEASE, MOST_LEASE, Leading
+from cluster.scheduler.service import Addresses
+from cluster.scheduler.store_choice import cluster_in
+
+
+def check_standby(*, standby: bool, shared: Path | None, store: str, lease: float, listen: str) -> None:
+    """InvalidInput for what cannot be together."""
+    if not store and (standby or shared):
+        option = "--standby" if standby else "--shared"
+        raise InvalidInput(f"{option} needs --store redis://…: a database in a directory is of one machine alone")
+    if not standby:
+        return
+    if shared is None:
+        raise InvalidInput(
+            "--standby needs --shared DIR: a directory that all schedulers see, for the CA's key and what jobs wrote"
+        )
+    if not LEAST_LEASE <= lease <= MOST_LEASE:
+        raise InvalidInput(f"--takeover-after {lease:g}: use {LEAST_LEASE:g} to {MOST_LEASE:g} s, as jobs live for 45")
+    if not split_listen(listen)[1]:
+        raise InvalidInput(f"--standby with --listen {listen}: name a port, as workers are told it before it serves")
+
+
+def shared_directory(shared: Path | None, own: Path) -> Path:
+    """Where keys, outputs and uploads lie: there, or in the scheduler's own directory. It is not made where it is
+    missing, as then most likely it is not mounted."""
+    if shared is None:
+        return own
+    if not shared.is_dir():
+        raise NotFound(f"the shared directory {shared} is not there: mount it, or make it (mode 700)")
+    return private_directory(shared)
+
+
+def expect_one_cluster(shared: Path, own: Path, store: str, *, may_lose: bool) -> None:
+    """ClusterError where keys and store are of different clusters, or one of them is missing."""
+    known = cluster_in(own, store, may_lose=may_lose)
+    if known is not None or (shared / CA_FILE).exists():
+        open_authority(shared, time.time(), known)
+
+
+def expect_ports(addresses: Addresses) -> None:
+    """Conflict unless it could serve."""
+    expect_free(addresses.listen)
+    expect_free(addresses.join_listen, "--join-listen")
+
+
+def address_of(addresses: Addresses) -> str:
+    """host:port by which others reach it; empty where that is not known before it serves."""
+    host, port = split_listen(addresses.listen)
+    return join_up(addresses.advertise or from_elsewhere(host), port) if port else ""
+
+
+@asynccontextmanager
+async def leading_while(leading: Leading) -> AsyncIterator[None]:
+    """Keeps the lead while the body runs, and lets go of it then."""
+    keeping = asyncio.create_task(leading.keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await leading.leave()

@@ -1,0 +1,38 @@
+"""Who leads, as it lies in Redis: each wish is one script (see scripts.py)."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from cluster.domain.scheduler.leadership import Contender, Lead, LeadWish
+from cluster.store.redis import scripts
+from cluster.store.redis.connecting import connect, place_of, troubled
+
+
+class LeadAnswer(NamedTuple):
+    lead: Lead
+    done: bool
+    words: dict[str, str]  # of each scheduler, by its address, what it has said last
+
+
+class LeadTable:
+    def __init__(self, url: str, address: str) -> None:
+        """`address`: host:port by which others reach this scheduler once it serves."""
+        self._place, self._client = place_of(url), connect(url)
+        self._address = address
+        self._said = 0
+
+    def ask(self, wish: LeadWish, node: Contender, forgotten: Sequence[str] = ()) -> LeadAnswer:
+        """Blocks. StoreTroubled where nobody answers; then it may have been done, or be done yet."""
+        self._said += 1
+        word = "" if wish is LeadWish.LEAVE else f"{node.me}:{self._said}"
+        expected = node.term if wish in (LeadWish.KEEP, LeadWish.LEAVE) else node.seen.term
+        words = wish.value, node.me, str(expected), str(node.seen.beat), f"{node.lease:g}", self._address, word
+        with troubled(self._place):
+            said: Any = self._client.eval(scripts.ASK, 2, scripts.LEAD, scripts.SCHEDULERS, *words, *forgotten)
+        done, term, beat, holder, lease, address, listed = said
+        texts = [text.decode() for text in listed]
+        lead = Lead(int(term), int(beat), holder.decode(), float(lease), address.decode())
+        return LeadAnswer(lead, bool(done), dict(zip(texts[::2], texts[1::2], strict=True)))
+
+    def close(self) -> None:
+        self._client.close()

@@ -1,0 +1,115 @@
+"""Schedulers that stand by for each other, on a real Redis: who leads, who may write, and what is refused."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.scheduler.leadership import Contender, LeadWish
+from cluster.pki.authority import open_authority
+from cluster.scheduler.leading import Leading
+from cluster.scheduler.process import SchedulerOptions, serve
+from cluster.store.interface import TakenOver
+from cluster.store.redis.lead import LeadTable
+from cluster.store.redis.store import RedisStore
+from tests.redis_servers import RedisServer, redis_server
+
+pytestmark = pytest.mark.slow
+
+CLUSTER = "0123456789abcdef"
+LEASE = 10.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory(prefix="redis-") as directory, redis_server(Path(directory)) as server:
+        yield server
+
+
+@pytest.fixture
+def empty(server: RedisServer) -> RedisServer:
+    with server.client() as client:
+        client.flushall()
+    return server
+
+
+def test_the_scripts_in_redis_do_what_the_simulation_has_them_do(empty: RedisServer) -> None:
+    one, other = Contender("one", LEASE), Contender("other", LEASE)
+    with closing(LeadTable(empty.url, "a:1")) as here, closing(LeadTable(empty.url, "b:1")) as there:
+        seen = here.ask(LeadWish.LOOK, one)
+        assert (seen.lead.term, seen.lead.holder, seen.done) == (0, "", False)
+        one.answered(LeadWish.LOOK, 0.0, 0.0, seen.lead, done=False)
+        other.answered(LeadWish.LOOK, 0.0, 0.0, there.ask(LeadWish.LOOK, other).lead, done=False)
+        taken = here.ask(LeadWish.TAKE, one)
+        assert (taken.lead.term, taken.lead.holder, taken.lead.address, taken.done) == (1, "one", "a:1", True)
+        one.answered(LeadWish.TAKE, 0.0, 0.0, taken.lead, done=True)
+        late = there.ask(LeadWish.TAKE, other)
+        assert (late.lead, late.done, sorted(late.words)) == (taken.lead, False, ["a:1", "b:1"])
+        kept = here.ask(LeadWish.KEEP, one)
+        assert (kept.lead.beat, kept.done) == (2, True)
+        other.answered(LeadWish.LOOK, 0.0, 0.0, kept.lead, done=False)
+        assert there.ask(LeadWish.TAKE, other).lead.term == 2
+        lost = here.ask(LeadWish.KEEP, one)
+        one.answered(LeadWish.KEEP, 1.0, 1.0, lost.lead, done=lost.done)
+        assert (lost.done, one.is_over, one.leads(1.0)) == (False, True, False)
+        assert not here.ask(LeadWish.LEAVE, one).done
+        assert sorted(there.ask(LeadWish.LOOK, other).words) == ["b:1"]
+
+
+def test_who_has_lost_the_lead_begins_no_epoch_and_writes_nothing(empty: RedisServer, tmp_path: Path) -> None:
+    async def take(address: str) -> Leading:
+        leading = Leading(empty.url, address, LEASE, lasting=False)
+        await leading.take()
+        return leading
+
+    async def play() -> None:
+        first = await take("a:1")
+        with closing(RedisStore(empty.url, CLUSTER, tmp_path / "one", term=first.term)) as store:
+            store.load()
+            await first.leave()  # so the next one need not wait
+            second = await take("b:1")
+            store.commit([])  # until the other has begun, it is the one that writes
+            with closing(RedisStore(empty.url, CLUSTER, tmp_path / "two", term=second.term)) as other:
+                other.load()
+                with pytest.raises(TakenOver):
+                    store.commit([])
+                with pytest.raises(TakenOver):
+                    store.load()
+                other.commit([])
+        await first.keep()
+        assert (first.over.is_set(), first.holds, second.holds, second.address) == (True, False, True, "b:1")
+        await second.leave()
+
+    asyncio.run(play())
+
+
+def test_what_cannot_stand_by_is_refused_in_one_line(empty: RedisServer, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o700)
+    well = SchedulerOptions(
+        tmp_path / "home", "127.0.0.1:1", store=empty.url, standby=True, shared=shared, store_may_lose=True
+    )
+
+    def refused(kind: type[ClusterError], **wrong: object) -> str:
+        with pytest.raises(kind) as caught:
+            asyncio.run(serve(replace(well, **wrong), print))  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "is of one machine alone" in refused(InvalidInput, store="")
+    assert "--standby needs --shared DIR" in refused(InvalidInput, shared=None)
+    assert "--takeover-after 40: use 2 to 20 s" in refused(InvalidInput, takeover_after=40.0)
+    assert "name a port" in refused(InvalidInput, listen="127.0.0.1:0")
+    assert f"{tmp_path / 'gone'} is not there: mount it" in refused(NotFound, shared=tmp_path / "gone")
+    well = replace(well, listen="127.0.0.1:65001", join_listen="127.0.0.1:65002")
+    with empty.client() as client:
+        client.hset("{cluster}:fence", mapping={"cluster": CLUSTER, "epoch": 1})
+    assert "without its CA" in refused(ClusterError)
+    own = open_authority(shared, time.time()).cluster_id
+    assert f"its CA is of {own}, its data of {CLUSTER}" in refused(ClusterError)
