@@ -7,11 +7,10 @@ output. Who hangs up cancels the job. On the door for debugging each answer is J
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -33,6 +32,7 @@ NAME = "execute"  # of the jobs
 MEMORY = 512 << 20  # bytes of each
 QUEUE_TIMEOUT = 30.0  # seconds that one waits for a worker
 GRACE = 1.0
+PATIENCE = 25.0  # seconds for one answer: who runs for longer is waited for by a call that lasts
 MOST_OUTPUT = 16 << 20  # bytes of stdout, and of stderr: with more it fails
 MOST_STDERR = 64 << 10  # of its end, in a problem
 MOST_TOGETHER = 256 << 20  # bytes of output of all that are here at a time
@@ -146,6 +146,7 @@ class _CodeRun:
     spec: JobSpec
     asks_anyway: bool = True  # about the attempt, though it has succeeded
     id: str = field(default_factory=new_job_id)
+    _early: Iterable[jobs_pb2.ReadOutputResponse] | None = None  # all that it wrote, where that came with its end
 
     @property
     def _selector(self) -> jobs_pb2.Selector:
@@ -153,30 +154,47 @@ class _CodeRun:
 
     async def end(self) -> CodeOutcome:
         """Hands it in, and waits until it has ended. Problem where no worker could ever run it."""
-        job = (await self.exchange.one("Jobs.Submit", id=self.id, spec=spec_to_proto(self.spec))).job
+        fields = {"id": self.id, "spec": spec_to_proto(self.spec), "patience": PATIENCE}
+        answer = await self.exchange.one("Jobs.SubmitAndWait", **fields)
+        job, self._early = answer.job, answer.output if answer.with_output else None
         if job.no_worker_ever:
             await self.cancel("no worker can run it")
             why = "; ".join(job.pending_because)
             raise Problem(UNAVAILABLE, f"no worker of this cluster runs code that is to be shut in: {why}")
+        if job.state not in ENDED:
+            job = await self._ended(job)
+        if job.state == job_pb2.TASK_STATE_SUCCEEDED and not self.asks_anyway:
+            return CodeOutcome(job, job_pb2.Task(reason=endings.OK))
+        ended = await self.exchange.one("Jobs.Get", selector=self._selector, max_tasks=1, attempts=True)
+        return CodeOutcome(ended.job, ended.tasks[0])
+
+    async def _ended(self, job: job_pb2.Job) -> job_pb2.Job:
+        """The job, which takes long, once it has ended."""
         waiting = self.exchange.message("Jobs.Wait", selectors=[self._selector], ends_only=True)
         async with aclosing(self.exchange.several("Jobs.Wait", waiting)) as changes:
             async for change in changes:
                 job = change.jobs[-1] if change.jobs else job
         if job.state not in ENDED:
             raise Problem(UNAVAILABLE, f"the scheduler ends, and job {job.number} has not; it goes on")
-        if job.state == job_pb2.TASK_STATE_SUCCEEDED and not self.asks_anyway:
-            return CodeOutcome(job, job_pb2.Task(reason=endings.OK))
-        ended = await self.exchange.one("Jobs.Get", selector=self._selector, max_tasks=1, attempts=True)
-        return CodeOutcome(ended.job, ended.tasks[0])
+        return job
 
-    def output(self) -> Any:
+    def output(self) -> AsyncGenerator[jobs_pb2.ReadOutputResponse, None]:
         """What it has written, in pieces."""
+        if self._early is not None:
+            return _at_once(self._early)
         reading = self.exchange.message("Jobs.ReadOutput", selector=self._selector, stdout=True, stderr=True)
         return self.exchange.several("Jobs.ReadOutput", reading)
 
     async def cancel(self, reason: str) -> None:
         """Nobody waits for it any more."""
         await self.exchange.one("Jobs.Cancel", selectors=[self._selector], reason=reason)
+
+
+async def _at_once(
+    pieces: Iterable[jobs_pb2.ReadOutputResponse],
+) -> AsyncGenerator[jobs_pb2.ReadOutputResponse, None]:
+    for piece in pieces:
+        yield piece
 
 
 async def _unless_hung_up(
@@ -203,7 +221,7 @@ async def _hung_up(request: Request) -> None:
         pass
 
 
-_CALLS = ("Jobs.Submit", "Jobs.Wait", "Jobs.Get", "Jobs.ReadOutput", "Jobs.Cancel")
+_CALLS = ("Jobs.SubmitAndWait", "Jobs.Wait", "Jobs.Get", "Jobs.ReadOutput", "Jobs.Cancel")
 _TEXT: Mapping[str, Schema] = {"text/plain": {"type": "string", "description": "What the code wrote to stdout."}}
 _ALL: Mapping[str, Schema] = {"application/json": {"type": "object", "description": "All that is known of the run."}}
 

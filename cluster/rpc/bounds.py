@@ -24,6 +24,7 @@ _SELECTORS = Bound(2 * MIB, 25_000)
 
 BOUNDS = {
     "/cluster.v1.Jobs/Submit": Bound(MAX_LINES_BYTES + _SPEC.size, _SPEC.fields),
+    "/cluster.v1.Jobs/SubmitAndWait": Bound(MAX_LINES_BYTES + _SPEC.size, _SPEC.fields),
     "/cluster.v1.Jobs/SubmitMany": Bound(MAX_LINES_BYTES + _SPEC.size, 500_000),
     "/cluster.v1.Jobs/List": _SELECTORS,
     "/cluster.v1.Jobs/Wait": _SELECTORS,

@@ -36,6 +36,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Gateways/PassOn": frozenset({Role.GATEWAY}),
     "/cluster.v1.Jobs/Submit": _USERS | _AND_JOBS,
     "/cluster.v1.Jobs/SubmitMany": _USERS | _AND_JOBS,
+    "/cluster.v1.Jobs/SubmitAndWait": _USERS,
     "/cluster.v1.Jobs/Cancel": _USERS | _AND_JOBS,
     "/cluster.v1.Jobs/Pause": _USERS,
     "/cluster.v1.Jobs/Resume": _USERS,
@@ -101,6 +102,7 @@ _BY_GATEWAYS = tuple(f"/cluster.v1.{service}/" for service in _SERVICES)
 VERBS = {
     "/cluster.v1.Jobs/Submit": "job submit",
     "/cluster.v1.Jobs/SubmitMany": "job submit",
+    "/cluster.v1.Jobs/SubmitAndWait": "job submit",
     "/cluster.v1.Jobs/Cancel": "job cancel",
     "/cluster.v1.Jobs/Pause": "job pause",
     "/cluster.v1.Jobs/Resume": "job resume",

@@ -76,6 +76,26 @@ class SubmitResponse(_message.Message):
     job: _job_pb2.Job
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
+class SubmitAndWaitRequest(_message.Message):
+    __slots__ = ("id", "spec", "patience")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    spec: _job_pb2.JobSpec
+    patience: float
+    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., patience: _Optional[float] = ...) -> None: ...
+
+class SubmitAndWaitResponse(_message.Message):
+    __slots__ = ("job", "with_output", "output")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    WITH_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    job: _job_pb2.Job
+    with_output: bool
+    output: _containers.RepeatedCompositeFieldContainer[ReadOutputResponse]
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., with_output: _Optional[bool] = ..., output: _Optional[_Iterable[_Union[ReadOutputResponse, _Mapping]]] = ...) -> None: ...
+
 class SubmitManyRequest(_message.Message):
     __slots__ = ("jobs",)
     JOBS_FIELD_NUMBER: _ClassVar[int]

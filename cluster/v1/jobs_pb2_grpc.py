@@ -44,6 +44,11 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.SubmitManyRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.SubmitManyResponse.FromString,
                 _registered_method=True)
+        self.SubmitAndWait = channel.unary_unary(
+                '/cluster.v1.Jobs/SubmitAndWait',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.SubmitAndWaitRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.SubmitAndWaitResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_unary(
                 '/cluster.v1.Jobs/List',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ListRequest.SerializeToString,
@@ -178,6 +183,14 @@ class JobsServicer:
 
     def SubmitMany(self, request, context):
         """Accepts many jobs, all of them or none, in one commit. The same ids again answer the same jobs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitAndWait(self, request, context):
+        """Accepts a job as Submit does, and answers when it has ended, with its output if that is small: one call of one
+        answer for what is short. It answers before the end once `patience` is over, or when no worker could ever run it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -365,6 +378,11 @@ def add_JobsServicer_to_server(servicer, server):
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.SubmitManyRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.SubmitManyResponse.SerializeToString,
             ),
+            'SubmitAndWait': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitAndWait,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.SubmitAndWaitRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.SubmitAndWaitResponse.SerializeToString,
+            ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.ListRequest.FromString,
@@ -540,6 +558,33 @@ class Jobs:
             '/cluster.v1.Jobs/SubmitMany',
             cluster_dot_v1_dot_jobs__pb2.SubmitManyRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.SubmitManyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitAndWait(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/SubmitAndWait',
+            cluster_dot_v1_dot_jobs__pb2.SubmitAndWaitRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.SubmitAndWaitResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from cluster.client.calls_for_others import method
+from cluster.client.job_fields import new_job_id
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.domain.session.messages import Assign
 from cluster.domain.session.offer import Offer
@@ -15,6 +17,7 @@ from cluster.rpc.on_behalf import Proof
 from cluster.v1 import job_pb2, jobs_pb2
 from tests.integration.gateways import Answer, Gateway, in_gateway
 from tests.integration.schedulers import Worker
+from tests.integration.test_scheduler_output import end_with_output, to_keep
 
 SHUTS_IN = Offer((("mem", 1 << 40),), sandbox="bubblewrap")
 
@@ -133,5 +136,66 @@ def test_who_waits_for_ends_alone_is_told_once(tmp_path: Path) -> None:
         await hearing
         await hear()  # it had ended before
         assert [job.state for job in told] == [job_pb2.TASK_STATE_SUCCEEDED] * 2
+
+    in_gateway(tmp_path, body)
+
+
+def test_what_ends_soon_is_told_with_its_output_by_one_call_and_the_rest_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(gateway: Gateway) -> None:
+        called: list[str] = []
+        for name in ("one", "several"):
+            real = getattr(gateway.calls, name)
+
+            def noted(method: Any, *more: Any, real: Any = real) -> Any:
+                called.append(method.path.rpartition("/")[2])
+                return real(method, *more)
+
+            monkeypatch.setattr(gateway.calls, name, noted)
+
+        async def run(finish: Any, wanted: bytes) -> list[str]:
+            asking, worker, assign = await begun(gateway)
+            await finish(worker, assign)
+            answer = await asking
+            assert (answer.status, answer.body) == (200, wanted)
+            await worker.deregister("")
+            calls = called.copy()
+            called.clear()
+            return calls
+
+        async def small(worker: Worker, assign: Assign) -> None:
+            await worker.finish(assign, SmallOutput(assign.attempts.job, 0, 1, b"out", b"err"))
+
+        async def large(worker: Worker, assign: Assign) -> None:
+            await worker.push(*to_keep(b"pushed it", job=assign.attempts.job))  # else its reader would ask the worker
+            await end_with_output(worker, assign, 9)
+
+        assert await run(small, b"out") == ["SubmitAndWait"]
+        assert await run(large, b"pushed it") == ["SubmitAndWait", "ReadOutput"]
+        monkeypatch.setattr(execute, "PATIENCE", 0.0)
+        assert await run(small, b"out") == ["SubmitAndWait", "Wait", "ReadOutput"]
+
+    in_gateway(tmp_path, body)
+
+
+def test_a_job_that_is_waited_for_is_the_same_by_the_same_id(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        call, worker = method("/cluster.v1.Jobs/SubmitAndWait"), gateway.cluster.worker()
+        await worker.connect()
+        request = jobs_pb2.SubmitAndWaitRequest(id=new_job_id(), spec=job_pb2.JobSpec(argv=["true"]), patience=30)
+        shown = Proof(token=gateway.token)
+        asking = [asyncio.create_task(gateway.calls.one(call, request, shown)) for _ in range(2)]
+        assign = await worker.hear(Assign)
+        await worker.finish(assign, SmallOutput(assign.attempts.job, 0, 1, b"out", b""))
+        answers = [*await asyncio.gather(*asking), await gateway.calls.one(call, request, shown)]
+        assert [(each.job.number, each.job.state, each.with_output) for each in answers] == [
+            (assign.attempts.job, job_pb2.TASK_STATE_SUCCEEDED, True)
+        ] * 3
+        assert [piece.data for each in answers for piece in each.output] == [b"out"] * 3
+        for patience in (-1.0, 31.0, float("nan")):
+            request.patience = patience
+            with pytest.raises(InvalidInput, match=r"a patience of .* s: give 0 to 30"):
+                await gateway.calls.one(call, request, shown)
 
     in_gateway(tmp_path, body)

@@ -51,8 +51,10 @@ async def end_with_output(worker: Worker, assign: Assign, output_bytes: int) -> 
     await worker.report(ok=tuple(ends))
 
 
-def to_keep(stdout: bytes, stderr: bytes = b"", index: int = 0, attempt: int = 1) -> list[PushOutputRequest]:
-    first = PushOutputRequest(job=1, index=index, attempt=attempt)
+def to_keep(
+    stdout: bytes, stderr: bytes = b"", index: int = 0, attempt: int = 1, job: int = 1
+) -> list[PushOutputRequest]:
+    first = PushOutputRequest(job=job, index=index, attempt=attempt)
     return [first, PushOutputRequest(data=stdout), PushOutputRequest(stderr=True, data=stderr), COMPLETE]
 
 

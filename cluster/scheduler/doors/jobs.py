@@ -21,6 +21,7 @@ from cluster.rpc.results import results_total_to_proto
 from cluster.rpc.specs import changes_from_proto, spec_from_proto
 from cluster.scheduler.doors.translating import (
     jobs_to_proto,
+    output_to_proto,
     piece_to_proto,
     state_map_to_proto,
     task_results_to_proto,
@@ -68,6 +69,18 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         job = await self._jobs.submit(current_caller(), request.id, await _spec(request.spec))
         return jobs_pb2.SubmitResponse(job=job_to_proto(job))
+
+    async def SubmitAndWait(
+        self, request: jobs_pb2.SubmitAndWaitRequest, context: Context
+    ) -> jobs_pb2.SubmitAndWaitResponse:
+        spec = await _spec(request.spec)
+        job = await self._jobs.submit_and_wait(current_caller(), request.id, spec, request.patience)
+        output = await self._output.small(job.record) if job.state.ended else None
+        return jobs_pb2.SubmitAndWaitResponse(
+            job=job_to_proto(job, Detail.NONE),
+            with_output=output is not None,
+            output=map(output_to_proto, output or ()),
+        )
 
     async def SubmitMany(self, request: jobs_pb2.SubmitManyRequest, context: Context) -> jobs_pb2.SubmitManyResponse:
         quick = request.ByteSize() <= QUICK
@@ -177,16 +190,8 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         wish = Wish(request.stdout, request.stderr, request.follow, tail)
         reading = self._output.read(current_caller(), text_of(request.selector), wish, _position(request.position))
         async with aclosing(reading) as pieces:
-            async for job, task_number, attempt, piece in pieces:
-                yield jobs_pb2.ReadOutputResponse(
-                    job=job,
-                    task_number=task_number,
-                    attempt=attempt,
-                    stderr=piece.stderr,
-                    data=piece.data,
-                    end=piece.end,
-                    note=piece.note,
-                )
+            async for each in pieces:
+                yield output_to_proto(each)
 
     async def ListResults(
         self, request: jobs_pb2.ListResultsRequest, context: Context

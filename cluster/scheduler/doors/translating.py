@@ -12,6 +12,7 @@ from cluster.rpc import selectors
 from cluster.rpc.convert import job_to_proto
 from cluster.rpc.gate import current_caller
 from cluster.rpc.results import results_to_proto
+from cluster.scheduler.operations.output import OutputPiece
 from cluster.scheduler.operations.results import ShownResults
 from cluster.scheduler.showing import PIECE_BYTES, PIECE_JOBS
 from cluster.v1 import files_pb2, job_pb2, jobs_pb2
@@ -40,6 +41,18 @@ async def jobs_to_proto(views: Sequence[JobView], detail: Detail) -> list[job_pb
 
 def piece_to_proto(piece: ContentPiece) -> files_pb2.ContentPiece:
     return files_pb2.ContentPiece(**piece._asdict())
+
+
+def output_to_proto(each: OutputPiece) -> jobs_pb2.ReadOutputResponse:
+    return jobs_pb2.ReadOutputResponse(
+        job=each.job,
+        task_number=each.task_number,
+        attempt=each.attempt,
+        stderr=each.piece.stderr,
+        data=each.piece.data,
+        end=each.piece.end,
+        note=each.piece.note,
+    )
 
 
 def task_results_to_proto(shown: ShownResults) -> jobs_pb2.TaskResults:

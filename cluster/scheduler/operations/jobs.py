@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC
 from functools import partial
 from typing import NamedTuple
@@ -46,6 +46,7 @@ from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, w
 from cluster.scheduler.workflows import submit_together
 
 AT_ONCE = 200  # jobs of one call that are checked at once
+LONGEST_WAIT = 30.0  # seconds that a submission may wait for the job's end
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
 FEW_RANGES = 100
 MOST_CHILDREN = 100  # that are shown with a job: `cluster job tree` shows all
@@ -95,6 +96,23 @@ class JobOperations:
         return await read_jobs(
             self._driver, [number], lambda core, jobs: job_view(core, jobs[number]), whole=True, after=True
         )
+
+    async def submit_and_wait(self, caller: Caller, job_id: str, spec: JobSpec, patience: float) -> JobView:
+        """The job when it has ended; before that after `patience` seconds, LONGEST_WAIT at the most, or where no worker
+        could ever run it. Raises as `submit` does."""
+        if not 0 <= patience <= LONGEST_WAIT:  # NaN is neither
+            raise InvalidInput(f"a patience of {patience} s: give 0 to {LONGEST_WAIT:.0f}")
+        job = await self.submit(caller, job_id, spec)
+        if job.no_worker_ever or job.state.ended:
+            return job
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(patience),
+                aclosing(changes_of(self._driver, [job.record.number], {})) as several,
+            ):
+                async for changes in several:
+                    job = next(iter(changes.jobs), job)
+        return job
 
     async def submit_many(self, caller: Caller, jobs: Sequence[NewJob]) -> list[int]:
         """Their numbers, when all of them are on disk, or else none. See `submit_together`."""

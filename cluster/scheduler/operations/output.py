@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import Selection
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.trust.identity import Caller
@@ -18,6 +19,9 @@ from cluster.scheduler.output.files import NewOutput, OutputFiles
 from cluster.scheduler.output.locating import Piece, Sources, Wish
 from cluster.scheduler.output.reader import ReaderPosition, read_tasks
 from cluster.scheduler.own_attempts import own_among
+
+MOST_TASKS, MOST_BYTES = 100, 64 * 1024  # of a job whose output comes with the answer that it has ended
+_ALL = Wish(stdout=True, stderr=True, follow=False, tail_lines=None)
 
 
 class ReadPosition(NamedTuple):
@@ -68,6 +72,25 @@ class OutputOperations:
                     async for index, attempt, piece in pieces:
                         if attempt == selection.attempts.get((number, index), attempt):
                             yield OutputPiece(number, spec.number_of(index), attempt, piece)
+
+    async def small(self, job: JobRecord) -> list[OutputPiece] | None:
+        """All that a job has written that has ended, where that is not much and in the store; None: it is not."""
+        number, tasks = job.number, job.spec.task_count
+        if tasks > MOST_TASKS:
+            return None
+        outputs, whole = await self._driver.fetch(
+            lambda store: (
+                store.small_outputs(number, 0, tasks),
+                not (store.large_outputs(number, 0, tasks) or store.keeping.output_expired(number)),
+            )
+        )
+        if not whole or sum(len(output.stdout) + len(output.stderr) for output in outputs) > MOST_BYTES:
+            return None
+        return [
+            OutputPiece(number, job.spec.number_of(output.index), output.attempt, piece)
+            for output in sorted(outputs, key=lambda output: (output.index, output.attempt))
+            for piece in self._sources.small(output, _ALL)
+        ]
 
     async def _without_schedules(
         self, selection: Selection, numbers: Sequence[int], known: int
