@@ -1,7 +1,13 @@
 """`cluster ui`: the page in a browser, as whoever types this."""
 
 import asyncio
+import html
+import os
 import sys
+import tempfile
+import threading
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import click
 
@@ -17,6 +23,32 @@ def _port(text: str) -> int:
 
 
 PORT = Parsed("port", _port)
+NO_BROWSER = "cluster: no browser could be started: open the address above"
+_LEADS_ON = """<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>cluster</title>
+<p><a href="{url}">The page of the cluster</a>
+"""
+
+
+def _own_directory() -> "tempfile.TemporaryDirectory[str]":
+    """One that nobody else can look into; where a browser finds it that has a /tmp of its own, as a snap has."""
+    home = Path.home()
+    return tempfile.TemporaryDirectory(prefix="cluster-ui-", dir=home if os.access(home, os.W_OK) else None)
+
+
+def _open(url: str, directory: str) -> None:
+    """Starts a browser on a file of ours that leads on to the address: others can list what a browser is started with,
+    and that holds no secret then."""
+    import webbrowser
+
+    file = Path(directory, "page.html")
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as page:
+        page.write(_LEADS_ON.format(url=html.escape(url)))
+    if not webbrowser.open(file.as_uri()):
+        print(NO_BROWSER, file=sys.stderr)
 
 
 @click.command()
@@ -44,13 +76,17 @@ def ui(ctx: click.Context, port: int, no_open: bool) -> int:
         print(url, flush=True)
         if no_open:
             return
-        import webbrowser
+        with suppress(OSError):  # where there is no room for a file, the address above is opened by hand
+            directory = stack.enter_context(_own_directory())
+            # There are browsers that hold up whoever starts them, and need to be answered meanwhile.
+            threading.Thread(target=_open, args=(url, directory), daemon=True).start()
+            return
+        print(NO_BROWSER, file=sys.stderr)
 
-        if not webbrowser.open(url):
-            print("cluster: no browser could be started: open the address above", file=sys.stderr)
-
+    stack = ExitStack()
     try:
-        asyncio.run(serve_own_page(where.address, credentials, port, ready))
+        with stack:
+            asyncio.run(serve_own_page(where.address, credentials, port, ready))
     except OSError as error:
         raise Conflict(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port") from None
     return 0

@@ -20,6 +20,7 @@ _SECRET_PARAMETERS = {
     "password",
     "secret",
 }
+PAGE = "/ui"
 _OWN_SITE = {"same-origin", "none"}  # of Sec-Fetch-Site: our own page, or what somebody has typed
 
 # On every answer. Nothing of ours is a part of anybody else's page, and nothing of anybody else's of ours.
@@ -41,7 +42,8 @@ class Guards:
     def check(self, request: Request) -> None:
         """Problem for a request that nobody may make."""
         self._check_host(request)
-        _check_site(request)
+        if not _is_link_to_page(request):
+            _check_site(request)
         _check_query(request)
 
     def _check_host(self, request: Request) -> None:
@@ -67,6 +69,15 @@ def _check_site(request: Request) -> None:
         own.add(f"https://{request.headers.get('host', '')}".lower())
     if (site is not None and site not in _OWN_SITE) or (origin is not None and origin.lower() not in own):
         raise Problem(CROSS_SITE, f"a page of another site ({(origin or site or '')[:100]}) made this request")
+
+
+def _is_link_to_page(request: Request) -> bool:
+    """Whether somebody follows a link to the page, from a chat or a file: it is the same for all, holds no secret,
+    and is nobody's frame."""
+    navigates = (
+        request.headers.get("sec-fetch-mode") == "navigate" and request.headers.get("sec-fetch-dest") == "document"
+    )
+    return navigates and request.method == "GET" and request.url.path == PAGE
 
 
 def _check_query(request: Request) -> None:

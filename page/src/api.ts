@@ -37,12 +37,13 @@ export class Refused extends Error {
 export const isPassing = (error: unknown): boolean =>
   !(error instanceof Refused) || error.status === 429 || error.status >= 500;
 
-/** Takes a token that came in the address (`#secret=…`, of `cluster ui`) and hides it there. */
+/** Takes a token that came in the address (`#secret=…`, of `cluster ui`) and hides it there. No link of others' may
+ * bring one to a gateway: whoever followed it would act as somebody else. */
 export function takeToken(): void {
   const found = /^#secret=(.+)$/.exec(location.hash);
-  if (found) {
+  if (found) history.replaceState(null, "", "#/");
+  if (found && ["127.0.0.1", "localhost"].includes(location.hostname)) {
     sessionStorage.setItem(KEY, decodeURIComponent(found[1]!));
-    history.replaceState(null, "", "#/");
   }
 }
 

@@ -125,4 +125,4 @@ function decoded(text: string): string {
 
 takeToken();
 showTheme();
-render(<App />, document.getElementById("page")!);
+render(<Boundary><App /></Boundary>, document.getElementById("page")!);

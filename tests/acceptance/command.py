@@ -71,9 +71,9 @@ class Command:
         return done
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def started(self, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
         """Starts it with pipes, and nothing to read; ended by force if it still runs afterwards."""
-        line, env, pipe = self.line(*arguments), self.environment({}), subprocess.PIPE
+        line, env, pipe = self.line(*arguments), self.environment(variables), subprocess.PIPE
         with subprocess.Popen(line, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
             try:
                 yield process

@@ -1,8 +1,10 @@
 """The page in a real browser, against a real cluster of two workers, as its user opens it by `cluster ui`."""
 
 import http.client
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -171,3 +173,27 @@ def test_no_view_breaks_a_rule_of_accessibility(shown: Shown, scheme: str) -> No
                 seen.go(view)
                 seen.page.get_by_role("heading", level=1).wait_for()
                 assert seen.audit() == [], view
+
+
+def test_a_browser_is_started_without_the_secret_on_its_command_line(shown: Shown, tmp_path: Path) -> None:
+    starter, told = tmp_path / "browser", tmp_path / "told"
+    os.mkfifo(told)
+    starter.write_text(f'#!/bin/sh\necho "$@" > {told}\n')
+    starter.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    with shown.command.started("ui", BROWSER=str(starter), HOME=str(home)) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        argument = told.read_text().strip()
+        assert argument.startswith("file://")
+        assert urlsplit(url).fragment not in argument
+        file = Path(urlsplit(argument).path)
+        assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        page = shown.browser.new_context().new_page()
+        page.goto(argument)
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        page.context.close()
+        process.terminate()
+        assert process.wait() == 0
+    assert list(home.iterdir()) == []

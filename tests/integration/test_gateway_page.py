@@ -38,6 +38,26 @@ def test_the_files_of_the_page_are_for_everybody_small_and_allow_nothing_from_el
     in_gateway(tmp_path, body)
 
 
+def test_a_link_from_elsewhere_leads_to_the_page_and_to_nothing_else(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        link: dict[str, Any] = {
+            "sec_fetch_site": "cross-site",
+            "sec_fetch_mode": "navigate",
+            "sec_fetch_dest": "document",
+        }
+        for verb, path, said, status in (
+            ("GET", "/ui", link, 200),
+            ("GET", "/ui", {**link, "sec_fetch_dest": "iframe"}, 403),
+            ("GET", "/ui", {**link, "sec_fetch_mode": "no-cors"}, 403),
+            ("GET", "/v1/jobs", link, 403),
+            ("GET", "/ui/app.js", link, 403),
+            ("POST", "/ui", link, 403),
+        ):
+            assert (await gateway.ask(verb, path, **said)).status == status, (verb, path, said)
+
+    in_gateway(tmp_path, body)
+
+
 def test_the_page_of_one_person_answers_nobody_who_does_not_know_its_secret(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         right, wrong = f"{BEARER_PREFIX}right", f"{BEARER_PREFIX}wrong"

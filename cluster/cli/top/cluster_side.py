@@ -1,5 +1,6 @@
 """What `cluster top` asks of the cluster, and what it wants changed there."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import NamedTuple
@@ -26,23 +27,31 @@ class Answered(NamedTuple):
 
 async def look(cluster: AsyncClient, find: str) -> Answered:
     """The newest jobs, those that run and that wait, those that `find` names; the workers; the queue."""
-    found: dict[int, Job] = {}
-    for some in (
-        await cluster.list(limit=NEWEST),
-        await cluster.list(states=RUN, limit=LIVE_ONES),
-        await cluster.list(states=WAIT, limit=LIVE_ONES),
-    ):
+    found = {job.number: job for job in await cluster.list(limit=NEWEST)}  # it connects, before all others at once
+    is_worker = cluster.endpoint.is_worker
+    running, waiting, workers, queue = await asyncio.gather(
+        cluster.list(states=RUN, limit=LIVE_ONES),
+        cluster.list(states=WAIT, limit=LIVE_ONES),
+        _nothing() if is_worker else cluster.workers(),
+        _nothing() if is_worker else _queue(cluster),
+    )
+    for some in (running, waiting):
         found |= {job.number: job for job in some}
     if find:
         with suppress(ClusterError):  # it is a part of a name, and no selector
             found |= {job.number: job for job in await cluster.list(find, limit=FOUND)}
-    if cluster.endpoint.is_worker:
-        return Answered(list(found.values()), (), None)
+    return Answered(list(found.values()), workers or (), queue)
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _queue(cluster: AsyncClient) -> QueueStatus | None:
     try:
-        queue = await cluster.queue()
+        return await cluster.queue()
     except NotPermitted:
-        queue = None
-    return Answered(list(found.values()), await cluster.workers(), queue)
+        return None
 
 
 async def failed_since(cluster: AsyncClient, moment: float) -> list[float]:

@@ -121,9 +121,10 @@ class Top:
             self._stale.clear()
             try:
                 seen = await look(client, model.filter)
-                if first:
-                    model.failures = await failed_since(client, time.time() - LATELY)
                 model.see(*seen, time.time())
+                if first:  # it is on the screen before more is asked
+                    self._to_draw.set()
+                    model.failures = await failed_since(client, time.time() - LATELY)
                 if model.view is View.JOB:
                     await self._open(client, model.opened)
                 first = False

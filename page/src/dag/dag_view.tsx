@@ -20,15 +20,17 @@ export interface DagProps {
 }
 
 const LEAST = 0.1, MOST = 2.5, MARGIN = 24;
+const REST = 200; // ms after the last move
 
 export function DagView({ dag, current, open }: DagProps): JSX.Element {
   // Where jobs stand changes only when there are other jobs or edges; their states change all the time.
   const shape = dag.jobs.map((job) => job.number).join() + '|' + dag.edges.map((edge) => `${edge.from}>${edge.to}`).join();
   const drawn = useMemo(() => layout(dag.jobs.map((job) => job.number), dag.edges), [shape]);
   const frame = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState<View>({ x: MARGIN, y: MARGIN, scale: 1 });
+  const picture = useRef<SVGSVGElement>(null);
+  const setView = useMemo(() => moving(picture), []);
   const [focus, setFocus] = useState(current);
-  useEffect(() => setView(fitting(drawn, frame.current)), [drawn]);
+  useEffect(() => setView(() => fitting(drawn, frame.current)), [drawn]);
   useWheel(frame, setView);
   const focused = drawn.places.has(focus) ? focus : (dag.jobs[0]?.number ?? 0);
   const keyed = (event: KeyboardEvent): void => {
@@ -38,7 +40,7 @@ export function DagView({ dag, current, open }: DagProps): JSX.Element {
       setView((now) => showing(now, drawn, next, frame.current));
     } else if (event.key === '+' || event.key === '=') setView((now) => zoomed(now, 1.25, frame.current));
     else if (event.key === '-') setView((now) => zoomed(now, 0.8, frame.current));
-    else if (event.key === '0') setView(fitting(drawn, frame.current));
+    else if (event.key === '0') setView(() => fitting(drawn, frame.current));
     else if (event.key === 'Enter' && focused) open(focused);
     else return;
     event.preventDefault();
@@ -50,9 +52,9 @@ export function DagView({ dag, current, open }: DagProps): JSX.Element {
         <span class="dag-key"><span class="dag-line dag-then" aria-hidden="true" /> waits for</span>
         <span class="dag-key"><span class="dag-line dag-calls" aria-hidden="true" /> calls</span>
         <span class="dag-space" />
-        <button type="button" class="grid-button" aria-label="Zoom out" onClick={() => setView(zoomed(view, 0.8, frame.current))}>−</button>
-        <button type="button" class="grid-button" aria-label="Zoom in" onClick={() => setView(zoomed(view, 1.25, frame.current))}>+</button>
-        <button type="button" class="grid-button" aria-label="Show all jobs" onClick={() => setView(fitting(drawn, frame.current))}>All</button>
+        <button type="button" class="grid-button" aria-label="Zoom out" onClick={() => setView((now) => zoomed(now, 0.8, frame.current))}>−</button>
+        <button type="button" class="grid-button" aria-label="Zoom in" onClick={() => setView((now) => zoomed(now, 1.25, frame.current))}>+</button>
+        <button type="button" class="grid-button" aria-label="Show all jobs" onClick={() => setView(() => fitting(drawn, frame.current))}>All</button>
       </div>
       <div
         class="dag-frame"
@@ -63,13 +65,13 @@ export function DagView({ dag, current, open }: DagProps): JSX.Element {
         onKeyDown={keyed}
         {...dragging(setView)}
       >
-        <svg class="dag-svg" aria-hidden="true">
+        <svg class="dag-svg" aria-hidden="true" ref={picture} width={drawn.width + 2} height={drawn.height + 2}>
           <defs>
             <marker id="dag-end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
               <path d="M0 0 8 4 0 8z" class="dag-arrow" />
             </marker>
           </defs>
-          <g transform={`translate(${view.x} ${view.y}) scale(${view.scale})`}>
+          <g>
             <Lines drawn={drawn} />
             {dag.jobs.map((job) => (
               <Box key={job.number} job={job} drawn={drawn} current={job.number === current} focused={job.number === focused} open={open} />
@@ -179,8 +181,28 @@ export function stepFrom(drawn: Layout, from: number, key: string): number {
   return among.sort((a, b) => Math.abs(a.y - here.y) - Math.abs(b.y - here.y))[0]?.id ?? 0;
 }
 
+type SetView = (change: (now: View) => View) => void;
+
+/** Moves and scales the whole picture as one layer, once a frame: nothing of it is drawn anew until it rests. */
+function moving(picture: { current: SVGSVGElement | null }): SetView {
+  let view: View = { x: MARGIN, y: MARGIN, scale: 1 }, frame = 0, resting = 0;
+  const show = (): void => {
+    frame = 0;
+    const svg = picture.current;
+    if (!svg) return;
+    svg.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+    svg.style.willChange = 'transform';
+    clearTimeout(resting);
+    resting = window.setTimeout(() => (svg.style.willChange = ''), REST); // sharp again
+  };
+  return (change) => {
+    view = change(view);
+    frame ||= requestAnimationFrame(show);
+  };
+}
+
 /** Wheel listeners of a framework are passive, and this one keeps the page from scrolling. */
-function useWheel(frame: { current: HTMLDivElement | null }, setView: (change: (now: View) => View) => void): void {
+function useWheel(frame: { current: HTMLDivElement | null }, setView: SetView): void {
   useEffect(() => {
     const box = frame.current!;
     const wheeled = (event: WheelEvent): void => {
@@ -194,7 +216,7 @@ function useWheel(frame: { current: HTMLDivElement | null }, setView: (change: (
 }
 
 /** Handlers with which one pointer moves the picture. */
-function dragging(setView: (change: (now: View) => View) => void): HTMLAttributes<HTMLDivElement> {
+function dragging(setView: SetView): HTMLAttributes<HTMLDivElement> {
   return {
     onPointerMove: (event: PointerEvent) => {
       if (!(event.buttons & 1)) return;

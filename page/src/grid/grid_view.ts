@@ -7,9 +7,12 @@
 
 import { LOOKS, STATES, type State } from './states.ts';
 import { type StatesAnswer, TasksMap, inWords } from './tasks_map.ts';
+import { paintCells, tint } from './painting.ts';
 import { GAP, GridPlace } from './zoom.ts';
 
 const MOST = 10_000; // ranges or cells of one answer
+const PALE = new Set<State>(['ready', 'waiting', 'assigned']); // of colours on which dark text is read
+export const NO_CANVAS = 'This browser draws no pictures: the table tells the same.';
 const SOON = 120; // milliseconds of rest before what is in sight is asked for
 
 export interface GridOptions {
@@ -31,7 +34,10 @@ export class GridView {
   private near: TasksMap | null = null;
   private focus = 0;
   private hover = -1;
+  private tipSize: [number, number] = [0, 0];
   private frame = 0;
+  private image: ImageData | null = null;
+  private sprite: { key: string; canvas: HTMLCanvasElement } | null = null;
   private timer = 0;
   private asking: AbortController | null = null;
   private pinch = 0;
@@ -153,66 +159,70 @@ export class GridView {
 
   private drawNow(): void {
     this.drawn++;
-    const context = this.canvas.getContext('2d')!, place = this.place, { size, perCell } = place.now;
+    const context = this.canvas.getContext('2d', { willReadFrequently: true }), place = this.place, { size, perCell } = place.now;
+    if (!context) return this.options.problem?.(NO_CANVAS);
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
-    context.clearRect(0, 0, place.width, place.height);
     const [first, stop] = place.inSight(), map = this.mapOf(first, stop);
-    if (!map) return;
+    if (!map) return context.clearRect(0, 0, place.width, place.height);
     const colours = this.colours(), cells = Math.ceil((stop - first) / perCell);
     const told = map.cells(first, perCell, cells);
     this.paint(context, told, first, colours);
-    const signs: [string, number, number][] = [];
-    for (const [state, counts] of perCell === 1 && size >= 16 ? told : []) {
-      counts.forEach((count, cell) => {
-        const [x, y] = place.pointOf(first + cell);
-        if (count) signs.push([LOOKS[state].sign, x + (size - GAP) / 2, y + (size - GAP) / 2]);
-      });
-    }
-    this.drawSigns(context, signs, first, stop);
+    if (perCell === 1 && size >= 16) this.drawSigns(context, told, first, stop);
     this.outline(context, this.focus, document.activeElement === this.canvas ? 2.5 : 0);
     this.drawLegend(colours);
   }
 
-  /** Fills the cells, point by point: a hundredth of what as many rectangles would take. */
   private paint(context: CanvasRenderingContext2D, told: [State, Float64Array][], first: number, colours: Record<State, string>): void {
-    const { width, height } = this.canvas, { size, perCell } = this.place.now, ratio = devicePixelRatio;
-    const image = context.createImageData(width, height), points = new Uint32Array(image.data.buffer);
-    const tints = told.map(([state]) => tint(colours[state])), columns = this.place.columns;
-    const cells = told[0]?.[1].length ?? 0, firstCell = first / perCell;
-    for (let cell = 0; cell < cells; cell++) {
-      const row = Math.floor((firstCell + cell) / columns), column = (firstCell + cell) % columns;
-      const left = Math.round(column * size * ratio), right = Math.min(width, Math.round((column * size + size - GAP) * ratio));
-      const top = Math.round((row * size - this.place.top) * ratio), bottom = Math.round((row * size + size - GAP - this.place.top) * ratio);
-      const all = Math.min(perCell, this.place.tasks - first - cell * perCell);
-      for (let i = 0, y = top; i < told.length && y < bottom; i++) {
-        const count = told[i]![1][cell]!;
-        if (count <= 0) continue;
-        // Of few among many a line is left, so that one that failed is seen among a thousand.
-        const least = told[i]![0] === 'failed' ? 2 : 1, part = count >= all ? bottom - y : Math.max(least, Math.round(((bottom - top) * count) / all));
-        const end = Math.min(bottom, y + part);
-        for (; y < end; y++) if (y >= 0 && y < height) points.fill(tints[i]!, y * width + left, y * width + right);
-      }
-    }
-    context.putImageData(image, 0, 0);
+    const { width, height } = this.canvas;
+    if (this.image?.width !== width || this.image.height !== height) this.image = context.createImageData(width, height);
+    const { size, perCell } = this.place.now, { columns, tasks, top } = this.place;
+    const tints = told.map(([state]) => tint(colours[state])), least = told.map(([state]) => (state === 'failed' ? 2 : 1));
+    const points = new Uint32Array(this.image.data.buffer);
+    paintCells(points, width, height, { told: told.map(([, counts]) => counts), tints, least, first, perCell, tasks, columns, size, top, ratio: devicePixelRatio });
+    context.putImageData(this.image, 0, 0);
   }
 
-  private drawSigns(context: CanvasRenderingContext2D, signs: [string, number, number][], first: number, stop: number): void {
-    const { size, perCell } = this.place.now;
-    if (perCell > 1 || size < 16) return;
+  /** Copies of signs that were drawn once: a third of what the drawing of each takes. */
+  private drawSigns(context: CanvasRenderingContext2D, told: [State, Float64Array][], first: number, stop: number): void {
+    const { size } = this.place.now, numbers = size >= 40, side = size - GAP, sprite = this.signs(side, numbers);
+    told.forEach(([state, counts]) => {
+      const points = sprite.width, from = STATES.indexOf(state) * points;
+      if (!LOOKS[state].sign) return;
+      counts.forEach((count, cell) => {
+        if (!count) return;
+        const [x, y] = this.place.pointOf(first + cell);
+        context.drawImage(sprite, 0, from, points, points, x, y, side, side);
+      });
+    });
+    if (!numbers) return;
     context.textAlign = 'center';
     context.textBaseline = 'middle';
-    const numbers = size >= 40;
-    context.fillStyle = this.isDark() ? '#0d1117' : '#ffffff';
-    context.font = `${numbers ? 14 : Math.round(size * 0.6)}px system-ui, sans-serif`;
-    for (const [sign, x, y] of signs) context.fillText(sign, x, numbers ? y - 6 : y);
-    if (!numbers) return;
     context.font = '9px system-ui, sans-serif';
-    for (let task = first; task < stop; task++) {
-      const [x, y] = this.place.pointOf(task), map = this.mapOf(task, task + 1);
-      const pale = map?.counts(task, task + 1);
-      context.fillStyle = pale?.ready || pale?.waiting || pale?.assigned ? (this.isDark() ? '#e6edf3' : '#1f2328') : this.isDark() ? '#0d1117' : '#ffffff';
-      context.fillText(String(this.options.number(task)), x + (size - GAP) / 2, y + size - 11, size - 4);
+    const [pale, strong] = this.isDark() ? ['#e6edf3', '#0d1117'] : ['#1f2328', '#ffffff'];
+    for (const [state, counts] of told) {
+      context.fillStyle = PALE.has(state) ? pale! : strong!;
+      counts.forEach((count, cell) => {
+        if (!count || first + cell >= stop) return;
+        const [x, y] = this.place.pointOf(first + cell);
+        context.fillText(String(this.options.number(first + cell)), x + side / 2, y + size - 11, size - 4);
+      });
     }
+  }
+
+  /** The sign of each state, one below the other, for cells of that many pixels. */
+  private signs(side: number, numbers: boolean): HTMLCanvasElement {
+    const key = `${side} ${this.isDark()} ${devicePixelRatio}`;
+    if (this.sprite?.key === key) return this.sprite.canvas;
+    const canvas = document.createElement('canvas'), context = canvas.getContext('2d')!, points = Math.round(side * devicePixelRatio);
+    canvas.width = points;
+    canvas.height = points * STATES.length;
+    context.textAlign = 'center';
+    context.textBaseline = 'middle';
+    context.fillStyle = this.isDark() ? '#0d1117' : '#ffffff';
+    context.font = `${(numbers ? 14 : Math.round(side * 0.62)) * devicePixelRatio}px system-ui, sans-serif`;
+    STATES.forEach((state, place) => context.fillText(LOOKS[state].sign, points / 2, place * points + points / 2 - (numbers ? 6 * devicePixelRatio : 0)));
+    this.sprite = { key, canvas };
+    return canvas;
   }
 
   private outline(context: CanvasRenderingContext2D, task: number, width: number): void {
@@ -355,17 +365,14 @@ export class GridView {
     }
     this.tip.hidden = cell < 0;
     if (cell < 0) return;
-    this.tip.textContent = this.wordsOf(cell);
-    const left = Math.max(4, Math.min(x + 14, this.place.width - this.tip.offsetWidth - 4));
-    const below = y + 18 + this.tip.offsetHeight < this.place.height;
-    this.tip.style.transform = `translate(${left}px, ${below ? y + 18 : y - 10 - this.tip.offsetHeight}px)`;
+    const words = this.wordsOf(cell);
+    if (this.tip.textContent !== words) {
+      this.tip.textContent = words;
+      this.tipSize = [this.tip.offsetWidth, this.tip.offsetHeight];
+    }
+    const [width, height] = this.tipSize, left = Math.max(4, Math.min(x + 14, this.place.width - width - 4));
+    this.tip.style.transform = `translate(${left}px, ${y + 18 + height < this.place.height ? y + 18 : y - 10 - height}px)`;
   }
-}
-
-/** A colour of six hexadecimal digits as one point of an image. */
-function tint(colour: string): number {
-  const rgb = parseInt(colour.slice(1), 16);
-  return (0xff000000 | ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0;
 }
 
 function part<K extends keyof HTMLElementTagNameMap>(kind: K, name: string): HTMLElementTagNameMap[K] {

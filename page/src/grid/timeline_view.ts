@@ -93,8 +93,12 @@ export class TimelineView {
     this.canvas.style.height = `${height}px`;
     if (this.canvas.width !== Math.round(width * ratio)) this.canvas.width = Math.round(width * ratio);
     if (this.canvas.height !== Math.round(height * ratio)) this.canvas.height = Math.round(height * ratio);
-    const context = this.canvas.getContext('2d')!, chosen = document.documentElement.dataset['theme'];
+    const context = this.canvas.getContext('2d'), chosen = document.documentElement.dataset['theme'];
     const theme = (chosen ? chosen === 'dark' : this.theme.matches) ? 'dark' : 'light', text = theme === 'dark' ? '#e6edf3' : '#1f2328';
+    if (!context) {
+      this.said.textContent = 'This browser draws no pictures: the table of tasks tells when each ran.';
+      return;
+    }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     context.font = '12px system-ui, sans-serif';
