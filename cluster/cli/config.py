@@ -29,7 +29,14 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
     from cluster.cli.render import print_json
     from cluster.cli.table import print_table
 
-    rows = [*_places(ctx), *_client(), *_daemon(ctx, "scheduler"), *_daemon(ctx, "worker"), *_daemon(ctx, "gateway")]
+    rows = [
+        *_places(ctx),
+        *_client(),
+        *_daemon(ctx, "scheduler"),
+        *_daemon(ctx, "worker"),
+        *_daemon(ctx, "gateway"),
+        *_daemon(ctx, "pools"),
+    ]
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
     else:

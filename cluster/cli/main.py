@@ -29,6 +29,7 @@ COMMANDS = {
     "job": ("cluster.cli.jobs:job", "Submit jobs, look at them, wait for them, cancel them."),
     "worker": ("cluster.cli.workers:worker", "Make this machine a worker, or list the workers."),
     "pool": ("cluster.cli.pools:pool", "Look at pools of workers that are made by demand, and scale them."),
+    "pools": ("cluster.cli.pool_keeping:pools", "Keep pools of workers filled, by what waits."),
     "queue": ("cluster.cli.queue:queue", "Let nothing more start, of all jobs, and let them go on."),
     "usage": ("cluster.cli.usage:usage", "Tell what was used, by users, jobs' names or workers."),
     "top": ("cluster.cli.top.command:top", "Show what goes on, live, in a terminal."),

@@ -16,6 +16,7 @@ from cluster.domain.trust.tokens import parse_join_token, split_address
 MOST_NAMES = 5  # of those who have joined, in one row
 ROLES = ["worker", "user", "viewer", "admin", "gateway", "pools"]
 OF_MACHINES = ("worker", "gateway")
+JOINS = {"worker": "worker --join", "gateway": "gateway --join", "pools": "pools --config pools.toml --join"}
 COLUMNS = ("TOKEN", "FOR", "ROLE", "USER", "STATE", "MAKER", "CREATED", "EXPIRES", "USES LEFT", "JOINED")
 
 
@@ -77,7 +78,7 @@ def create(
     elif quiet or http:
         print(text)
     else:
-        print(f"cluster {f'{role} --join' if role in OF_MACHINES else 'login'} {text}")
+        print(f"cluster {JOINS.get(role, 'login')} {text}")
     if http:
         return
     host = split_address(parse_join_token(text).address)[0]

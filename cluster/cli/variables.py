@@ -12,6 +12,8 @@ PREFIX = "CLUSTER_"
 OF_COLUMNS = "CLUSTER_COL_"  # which tasks have, for each column of a row (cluster.domain.job.rows)
 # Variables that are read without an option, beside OWN_VARIABLES, which jobs see.
 KNOWN = {PREFIX + name for name in ("HOME", "CONFIG", "CACHE", "DEBUG", "SCHEDULER", "AT", "CREDENTIALS")}
+# What the commands of a pool's provider are given (cluster.pools.providers.command), and may hand on to a worker.
+KNOWN |= {PREFIX + name for name in ("MACHINE", "MACHINE_WORKER", "POOL_NAME", "ID")}
 ALIKE = 0.8  # of difflib's measure. Other programs have variables of that prefix, too: those are none of our business
 
 

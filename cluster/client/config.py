@@ -19,7 +19,7 @@ from typing import Any
 from cluster.client.paths import config_file, state_directory
 from cluster.domain.base.errors import InvalidInput, unusable
 
-SECTIONS = ("client", "scheduler", "worker", "gateway")
+SECTIONS = ("client", "scheduler", "worker", "gateway", "pools")
 CLIENT_KEYS = {
     "scheduler": "host:port of the scheduler",
     "credentials": "file with key, certificate and CA of the user",

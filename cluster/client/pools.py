@@ -1,10 +1,14 @@
 """The client's verbs about pools of workers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from cluster.domain.scheduler.pool_board import PoolStatus, PoolWish
+from cluster.domain.scheduler.pool_board import PoolStatus, PoolTold, PoolWish
+
+if TYPE_CHECKING:
+    from cluster.rpc.pools import PoolAnswer
 
 
 class PoolsBackend(Protocol):
@@ -53,6 +57,15 @@ class PoolCalls(ABC):
         with self._calling():
             answer = await self._beside("Pools").SetPool(pools_pb2.SetPoolRequest(wish=wish_to_proto(wish)))
         return status_from_proto(answer.pool)
+
+    async def exchange_pools(self, pools: Sequence[PoolTold]) -> "PoolAnswer":
+        """Tells how the pools are that the caller keeps, and hears what is asked of them. In the role pools."""
+        from cluster.rpc.pools import news_from_proto, pool_to_proto
+        from cluster.v1 import pools_pb2
+
+        with self._calling():
+            answer = await self._beside("Pools").Exchange(pools_pb2.ExchangeRequest(pools=map(pool_to_proto, pools)))
+        return news_from_proto(answer)
 
     @abstractmethod
     def _calling(self) -> AbstractContextManager[None]:

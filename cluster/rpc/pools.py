@@ -1,5 +1,10 @@
 """Pools as messages have them."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cluster.domain.job.request import Beside, Request
+from cluster.domain.pools.told import PoolWorker
 from cluster.domain.scheduler.pool_board import PoolStatus, PoolTold, PoolWish
 from cluster.v1 import pools_pb2
 
@@ -52,3 +57,24 @@ def status_from_proto(status: pools_pb2.PoolStatus) -> PoolStatus:
 def status_to_proto(status: PoolStatus) -> pools_pb2.PoolStatus:
     wish = wish_to_proto(status.wish) if status.wish else None
     return pools_pb2.PoolStatus(pool=pool_to_proto(status.pool), age=status.age, wish=wish)
+
+
+class PoolAnswer(NamedTuple):
+    """What the one who keeps pools hears. `demand`: requests, and how many tasks could start that ask for that."""
+
+    demand: Sequence[tuple[Request, int]]
+    workers: Sequence[PoolWorker]
+    wishes: Sequence[PoolWish]
+
+
+def news_from_proto(news: pools_pb2.ExchangeResponse) -> PoolAnswer:
+    return PoolAnswer(
+        [(_request(each), each.ready) for each in news.demand],
+        [PoolWorker(w.pool, w.machine, w.worker, w.online, w.held, w.drained) for w in news.workers],
+        list(map(wish_from_proto, news.wishes)),
+    )
+
+
+def _request(demand: pools_pb2.Demand) -> Request:
+    beside = Beside(tuple(sorted(demand.amounts.items())), demand.need, exclusive=demand.exclusive)
+    return Request(demand.millicpus, demand.worker, beside if any(beside) else None)

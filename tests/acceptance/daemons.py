@@ -34,6 +34,7 @@ class Daemons:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop("pools")
         for name in self._workers:
             self.stop(name)
             end_launcher(self.command.home / name / "launcher")
@@ -49,6 +50,14 @@ class Daemons:
         self._workers.add(name)
         place = ("--directory", str(self.command.home / name), "--listen", "127.0.0.1:0", "--name", name)
         self._start(name, "worker", *place, "--run-as", getpass.getuser(), *options)
+
+    def start_pools(self, config: Path) -> None:
+        """Keeps the pools of that file, having joined at the first time."""
+        join: list[str] = []
+        if not (self.command.home / "pools" / "keeper.pem").exists():
+            token = self.command.ok("token", "create", "-q", "--role", "pools", "--user", "keeper").text.strip()
+            join = ["--join", token]
+        self._start("pools", "pools", "--config", str(config), *join)
 
     def kill(self, name: str) -> None:
         """kill -9, and gone when this returns."""

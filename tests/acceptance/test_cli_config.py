@@ -67,7 +67,7 @@ def test_a_variable_that_its_role_would_refuse_is_not_shown_as_in_force(command:
     ("text", "words"),
     [
         ("[client\n", ["is not TOML"]),
-        ("[pools]\nx = 1\n", ["'pools'", "[client], [scheduler], [worker], [gateway]"]),
+        ("[pool]\nx = 1\n", ["'pool'", "[client], [scheduler], [worker], [gateway], [pools]"]),
         ("listen = 1\n", ["'listen'", "[client], [scheduler], [worker]"]),
         ('[client]\nshceduler = "x:1"\n', ["'shceduler'", "[client]", "credentials, direct, scheduler"]),
         ("[client]\nscheduler = 5\n", ["scheduler", "[client]", "5", "text"]),

@@ -36,6 +36,7 @@ SUBJECTS = (
     "redis",
     "standby",
     "ecs",
+    "pools",
 )
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 

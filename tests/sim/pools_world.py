@@ -47,6 +47,7 @@ class Climate:
     vanishes: float = 0.0
     is_not_told: float = 0.0  # by one list
     is_killed: float = 0.0  # the process of pools, at one step
+    leaves: float = 0.0  # the scheduler, at one step; when it is back its workers are offline for some seconds
 
 
 CLIMATES = (
@@ -58,6 +59,7 @@ CLIMATES = (
     Climate(is_not_told=0.1),
     Climate(is_killed=0.02),
     Climate((5.0, 90.0), 0.15, 0.1, 0.5, 0.0003, 0.05, 0.01),
+    Climate(leaves=0.01, is_killed=0.005),
 )
 
 
@@ -104,6 +106,7 @@ class PoolsWorld:
         self.ideal, self.ideal_starts = self.settings.minimum, self.settings.minimum
         self.needs: list[tuple[float, int]] = []
         self.events: list[PoolEvent] = []
+        self.back = 0.0  # when the scheduler is there again, or was
 
     def _waves(self) -> list[tuple[float, float]]:
         """When each task comes, and how long it takes."""
@@ -180,7 +183,10 @@ class PoolsWorld:
 
     def _turn(self) -> None:
         told = [self._list()] if self.random.random() < 0.5 else []
-        events, self.events = [*self.events, *told, self._demand()], []
+        if self.now >= self.back and self.random.random() < self.climate.leaves:
+            self.back = self.now + self.random.uniform(1.0, 200.0)
+        demand = [self._demand()] if self.now >= self.back else []
+        events, self.events = [*self.events, *told, *demand], []
         effects = self.core.turn(events, self.now)
         for effect in effects:
             if isinstance(effect, StartMachine):
@@ -229,8 +235,9 @@ class PoolsWorld:
 
     def _demand(self) -> DemandTold:
         classes = [DemandClass(TASK, len(self.ready), min(at for at, _ in self.ready))] if self.ready else []
+        is_back = self.now >= self.back + 8.0 or not self.back
         workers = [
-            PoolWorker(POOL, m.name, f"w-{m.name}", m.is_stopped_at > self.now, len(m.ends), m.is_drained)
+            PoolWorker(POOL, m.name, f"w-{m.name}", is_back and m.is_stopped_at > self.now, len(m.ends), m.is_drained)
             for m in self.machines.values()
             if m.comes <= self.now
         ]

@@ -13,7 +13,7 @@ Bug = Callable[[Patch], None]
 
 
 @pytest.mark.parametrize("seed", range(len(CLIMATES)))
-def test_a_life_of_each_climate(seed: int) -> None:
+def test_a_life_of_each_climate(seed: int) -> None:  # S4.2
     play(seed)
 
 

@@ -29,6 +29,7 @@ from cluster.domain.pools.told import (
 )
 
 STALE = 30.0  # seconds after which what the scheduler has said is nothing to act on
+GAP = 10.0  # seconds without a word of it, after which its workers may need time to come back to it
 
 
 class PoolsCore:
@@ -39,6 +40,7 @@ class PoolsCore:
         self._last = 0  # number of the last machine
         self._classes: Sequence[DemandClass] = ()
         self._heard = -inf  # when the scheduler said all that
+        self._strays: dict[str, tuple[PoolWorker, float]] = {}  # offline, of no machine there is; since when; by UUID
 
     def remember(self, pool: str, name: str, began: float) -> None:
         """It was asked for by a core before this one, or just then: it counts. (Of a pool that is no more: nothing.)"""
@@ -69,7 +71,8 @@ class PoolsCore:
 
     def _take(self, event: PoolEvent, now: float) -> None:
         if isinstance(event, DemandTold):
-            self._classes, self._heard = event.classes, now
+            self._scheduler_heard(now)
+            self._classes = event.classes
             self._workers_told(event.workers, now)
         elif pool := self.pools.get(event.pool):
             match event:
@@ -98,6 +101,15 @@ class PoolsCore:
             machine.id, machine.state, machine.why = told.id, told.state, told.why
             machine.seen, machine.is_told, machine.missed = event.asked_at, True, 0.0
 
+    def _scheduler_heard(self, now: float) -> None:
+        """While it was away no worker could come, and those that were there need a moment to find it again."""
+        for pool in self.pools.values():
+            if now - self._heard > GAP:
+                pool.heard_since = now
+                pool.could_join_since = now if pool.heard else 0.0
+            pool.heard = now
+        self._heard = now
+
     def _workers_told(self, workers: Sequence[PoolWorker], now: float) -> None:
         known = {(worker.pool, worker.machine): worker for worker in workers}
         for pool in self.pools.values():
@@ -106,15 +118,22 @@ class PoolsCore:
                 if before and machine.worker is None:
                     machine.worker = before._replace(is_online=False, held=0)  # it was taken off the list
                 self._look_at(pool, machine, now)
+        strays = [each for each in workers if each.machine and not each.is_online and self._is_nobodys(each)]
+        self._strays = {each.id: (each, self._strays.get(each.id, (each, now))[1]) for each in strays}
+
+    def _is_nobodys(self, worker: PoolWorker) -> bool:
+        """It is said to be of one of these pools, which knows nothing of its machine."""
+        return worker.pool in self.pools and worker.machine not in self.pools[worker.pool].machines
 
     @staticmethod
     def _look_at(pool: Pool, machine: Machine, now: float) -> None:
         """What its worker does just now."""
+        if machine.worker and not machine.has_joined:
+            machine.has_joined, machine.online = True, now
+            if machine.is_online:
+                pool.succeeded()
         if machine.is_online and machine.worker:
             machine.online = now
-            if not machine.has_joined:
-                machine.has_joined = True
-                pool.succeeded()
             if machine.worker.is_drained and not machine.drain_asked:
                 # Before this process began, or by a person: it leaves as soon as it has nothing.
                 machine.drain_asked, machine.reason = now, machine.reason or "it was drained"
@@ -135,6 +154,11 @@ class PoolsCore:
                 if not machine.has_joined and not machine.leaves:
                     pool.failed(f"{machine.name} was gone before its worker had come", now)
                 yield ForgetMachine(pool.name, machine.name, machine.worker.id if machine.worker else "")
+        long_ago = pool.told_at - pool.settings.missing_after - pool.settings.lost_after
+        for worker, since in list(self._strays.values()):
+            if worker.pool == pool.name and since <= long_ago:  # a process ended before it could take it off the list
+                del self._strays[worker.id]
+                yield ForgetMachine(pool.name, worker.machine, worker.id)
 
     def _starts(self, now: float) -> Iterable[PoolEffect]:
         for name, count in wanted(list(self.pools.values()), self._classes, now).items():

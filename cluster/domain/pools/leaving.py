@@ -33,7 +33,7 @@ def _look_after(pool: Pool, machine: Machine, now: float) -> Iterator[PoolEffect
     if machine.stop_asked:
         if machine.is_told and now - machine.stop_asked >= DRAINED_IS_LATE:
             yield _stop(pool, machine, now, machine.reason)
-    elif why := _broken(pool, machine, now):
+    elif why := _broken(pool, machine):
         if not machine.has_joined:
             pool.failed(f"{machine.name}: {why}", now)
         yield _stop(pool, machine, now, why)
@@ -45,15 +45,15 @@ def _look_after(pool: Pool, machine: Machine, now: float) -> Iterator[PoolEffect
             yield from _let_go(pool, machine, now, machine.reason)
 
 
-def _broken(pool: Pool, machine: Machine, now: float) -> str:
+def _broken(pool: Pool, machine: Machine) -> str:
     """Why nothing is to be expected of it any more; empty: it is well."""
     if machine.is_told and machine.state is MachineState.BROKEN:
         return machine.why or "its provider says that it is broken"
-    if not machine.has_joined and now - machine.began >= pool.settings.start_within:
+    if machine.is_online or pool.heard < pool.is_late_at(machine):
+        return ""
+    if not machine.has_joined:
         return machine.why or f"its worker was not there within {format_setting(pool.settings.start_within)}"
-    if machine.has_joined and not machine.is_online and now - machine.online >= pool.settings.lost_after:
-        return f"its worker is offline for {format_setting(pool.settings.lost_after)}"
-    return ""
+    return f"its worker is offline for {format_setting(pool.settings.lost_after)}"
 
 
 def _surplus(pool: Pool) -> list[Machine]:

@@ -58,6 +58,9 @@ class Pool:
     trouble: str = ""  # what failed last; empty: nothing since the last success
     failures: int = 0  # in a row
     not_before: float = 0.0  # nothing is started until then
+    heard: float = 0.0  # when the scheduler last said who is there
+    heard_since: float = 0.0  # it has been there since then without a gap
+    could_join_since: float = 0.0  # the same, where it had been heard before that gap; 0: there was none
 
     @property
     def name(self) -> str:
@@ -111,12 +114,18 @@ class Pool:
             return [machine.stop_asked + DRAINED_IS_LATE]
         due = [machine.drain_asked + DRAINED_IS_LATE] if machine.drain_asked else []
         if not machine.has_joined:
-            return [*due, machine.began + self.settings.start_within]
+            return [*due, self.is_late_at(machine)]
         if not machine.is_online:
-            due.append(machine.online + self.settings.lost_after)
+            due.append(self.is_late_at(machine))
         elif machine.idle_since is not None:
             due.append(machine.idle_since + self.settings.idle)
         return due
+
+    def is_late_at(self, machine: Machine) -> float:
+        """When its worker should be there: for the first time, or again."""
+        if not machine.has_joined:
+            return max(machine.began, self.could_join_since) + self.settings.start_within
+        return max(machine.online, self.heard_since) + self.settings.lost_after
 
     def is_gone(self, machine: Machine) -> bool:
         """Whether it was not told for long enough, by lists that were asked for that far apart: one may miss it. One

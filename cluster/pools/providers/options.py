@@ -55,7 +55,7 @@ class TableReader:
         found: int = self._read(key, default, good, f"a whole number from {least} to {most}")
         return found
 
-    def number(self, key: str, default: float, least: float = 0.0) -> float:
+    def number(self, key: str, default: float | None = None, least: float = 0.0) -> float:
         def good(value: Any) -> bool:
             return type(value) in (int, float) and least <= value < float("inf")
 

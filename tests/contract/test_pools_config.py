@@ -1,0 +1,107 @@
+"""What is wrong in pools.toml is told in one line, with file, key and value."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.cli.main import run
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.request import Beside, Request
+from cluster.pools.config import read_pools
+from cluster.pools.written import AskedFor, MachinesFile
+
+CLUSTER = "0123456789abcdef"
+COMMANDS = '[pool.command]\nstart = ["true"]\nlist = ["true"]\nstop = ["true"]\n'
+GPU = '[[pool]]\nname = "gpu"\nprovider = "command"\nmax = 3\ncpus = 2\n'
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "pools.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_pool_is_read(tmp_path: Path) -> None:
+    more = 'min = 1\nmem = "8G"\nidle = "90s"\nlabels = { zone = "a" }\nresources = { licence = 4 }\n'
+    (pool,) = read_pools(written(tmp_path, GPU + more + COMMANDS), CLUSTER)
+    settings = pool.settings
+    assert (settings.name, settings.minimum, settings.maximum, settings.idle) == ("gpu", 1, 3, 90.0)
+    assert settings.shape.takes(Request(2000, beside=Beside((("licence", 4),), 'zone == "a" and pool == "gpu"')))
+    assert not settings.shape.takes(Request(2000, beside=Beside(need='zone == "b"')))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "{} has no pool: it must have [[pool]], once for each pool"),
+        ("pools = 1", "{}: unknown key 'pools'; it may have [[pool]] alone, once for each pool"),
+        ("[[pool]]\nmax = 3", "{}: pool 1: name is missing; it must be a text"),
+        (GPU.replace("gpu", "G P"), "{}: pool 1: name: 'G P' is no name of a pool: use at most 24 lower-case"),
+        (
+            GPU + "maxx = 3\n" + COMMANDS,
+            "{}: pool gpu: unknown key 'maxx'; it may have: back_off, command, cost,",
+        ),
+        (GPU.replace("3", '"3"'), "{}: pool gpu: max is '3'; it must be a whole number from 0 to 10000"),
+        (GPU + "min = 4\n" + COMMANDS, "{}: pool gpu: min is 4; it must be a whole number from 0 to 3"),
+        (GPU.replace("cpus = 2", ""), "{}: pool gpu: cpus is missing; it must be a number from 0 on"),
+        (GPU.replace("cpus = 2", "cpus = -1"), "{}: pool gpu: cpus: '-1' is no number of cpus: use 0.001 or more"),
+        (GPU + 'idle = "soon"\n', "{}: pool gpu: idle: 'soon'"),
+        (GPU + 'labels = { pool = "x" }\n', "{}: pool gpu: labels.pool is 'x'; it must be left out"),
+        (GPU + "resources = { gpus = 1 }\n", "{}: pool gpu: resources.gpus is 1; it must be left out: gpus has an"),
+        (GPU.replace('provider = "command"', ""), "{}: pool gpu: provider is missing; it must be a text"),
+        (GPU.replace("command", "cloud"), "{}: pool gpu: provider is 'cloud'; it must be one of: command"),
+        (GPU, "{}: pool gpu: [pool.command]: start is missing; it must be a list of texts"),
+        (GPU + COMMANDS.replace('["true"]', "[]"), "{}: pool gpu: [pool.command]: start is []; it must be a command"),
+        (
+            GPU + COMMANDS + "time_limit = 0\n",
+            "{}: pool gpu: [pool.command]: time_limit is 0.0; it must be more",
+        ),
+        (GPU + COMMANDS + "shell = true\n", "{}: pool gpu: [pool.command]: unknown key 'shell'; it may have: list,"),
+        ((GPU + COMMANDS) * 2, "{}: name is 'gpu' in two pools: each has a name of its own"),
+        ("[[pool", "{}: "),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(InvalidInput) as raised:
+        read_pools(path, CLUSTER)
+    message = str(raised.value)
+    assert message.startswith(said.format(path)), message
+    assert "\n" not in message
+    assert raised.value.exit_code == 2
+
+
+def test_what_was_asked_for_is_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "machines.json"
+    file = MachinesFile(path)
+    file.add({"gpu-a-1": AskedFor("gpu", 5.0), "gpu-a-2": AskedFor("gpu", 6.0)})
+    file.remove(["gpu-a-1"])
+    assert MachinesFile(path).machines == {"gpu-a-2": AskedFor("gpu", 6.0)}
+    path.write_text("[")
+    with pytest.raises(InvalidInput, match=r"machines\.json is damaged"):
+        MachinesFile(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        ([], "name their file with --config FILE", 2),
+        (["--config", "FILE", "--join", "nonsense"], "no join token", 2),
+        (["--config", "nowhere.toml"], "there is no file", 2),
+        (["--config", "FILE"], "this keeper of pools belongs to no cluster: start it once with --join TOKEN", 1),
+    ],
+)
+def test_what_keeps_the_keeper_from_starting_is_told_in_one_line(
+    words: list[str],
+    said: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CLUSTER_HOME", str(tmp_path / "home"))
+    file = str(written(tmp_path, GPU + COMMANDS))
+    assert run(["pools", *(file if word == "FILE" else word for word in words)]) == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.splitlines()) == 1, told
