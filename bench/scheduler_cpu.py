@@ -1,5 +1,6 @@
 """CPU that the scheduler spends on a task of an array, and on a job of one task, with a runner that ends each start at
-once so that nothing else counts. The jobs are handed in by one client over one connection, ABREAST at a time.
+once so that nothing else counts. The jobs are handed in by one client over one connection: by a call for each, ABREAST
+at a time, and by one call for all. Beside the first: what a call costs any Python server that does nothing in it.
 
 Beside it: what the same process time is for committing one row a task to SQLite in batches of 1,000, which is what a
 scheduler with a record for each task could not do without.
@@ -15,8 +16,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from bench import empty_calls
 from bench.harness import call, cluster, cpu_seconds, in_turn, scheduler_pid, show
 from cluster.client.aio import AsyncClient
+from cluster.domain.job.spec import JobSpec
 
 
 def rows(tasks: int) -> float:
@@ -49,6 +52,13 @@ async def hand_in(home: str, jobs: int, abreast: int) -> None:
         await client.wait(max(numbers))
 
 
+async def hand_in_together(home: str, jobs: int) -> None:
+    """The same by one call."""
+    async with AsyncClient.connect(home=home) as client:
+        numbers = await client.submit_many([JobSpec(("/bin/true",))] * jobs)
+        await client.wait(max(numbers))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=200_000)
@@ -68,10 +78,18 @@ def main() -> None:
         array = ("run", "--quiet", "--array", f"1-{args.tasks}", "--", "/bin/true")
         pairs = in_turn(args.rounds, lambda: used(args.tasks, lambda: call(env, *array)), lambda: rows(args.tasks))
         singly = partial(hand_in, env["CLUSTER_HOME"], args.jobs, args.abreast)
-        jobs = [used(args.jobs, lambda: asyncio.run(singly())) for _ in range(args.rounds)]
+        together = partial(hand_in_together, env["CLUSTER_HOME"], args.jobs)
+        handed_in = in_turn(
+            args.rounds,
+            lambda: used(args.jobs, lambda: asyncio.run(singly())),
+            lambda: used(args.jobs, lambda: asyncio.run(together())),
+        )
+    empty = empty_calls.measured(args.jobs, args.abreast, args.rounds)
     show("scheduler CPU a task", [ours for ours, _ in pairs], "µs")
     show("one SQLite row a task", [theirs for _, theirs in pairs], "µs")
-    show("scheduler CPU a job of one task", jobs, "µs")
+    show("scheduler CPU a job of one task, a call each", [alone for alone, _ in handed_in], "µs")
+    show("scheduler CPU a job of one task, one call", [among for _, among in handed_in], "µs")
+    show("CPU of a server for an empty call", empty, "µs")
     show("ratio", [ours / theirs for ours, theirs in pairs], "")
 
 

@@ -60,17 +60,21 @@ class RequestPermits:
         self._asked[permit] = hold, granted
         self._turn()
         try:
-            try:
-                await asyncio.wait_for(granted, self._patience)
-            except TimeoutError:
-                raise Exhausted(
-                    f"the requests of others are being taken in for {self._patience:g} s already; try again later"
-                ) from None
+            if not granted.done():
+                await self._granted(granted)
             yield hold
         finally:
             del self._asked[permit]
             self._permits.leave(permit, _now())
             self._turn()
+
+    async def _granted(self, granted: asyncio.Future[None]) -> None:
+        try:
+            await asyncio.wait_for(granted, self._patience)
+        except TimeoutError:
+            raise Exhausted(
+                f"the requests of others are being taken in for {self._patience:g} s already; try again later"
+            ) from None
 
     def _turn(self) -> None:
         if self._timer is not None:

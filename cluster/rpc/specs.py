@@ -30,23 +30,23 @@ def spec_to_proto(spec: JobSpec, *, with_lines: bool = True, with_env: bool = Tr
     if not with_lines:
         values.pop("lines", None)
     segments = [job_pb2.ArraySegment(first=s.first, last=s.last, step=s.step) for s in spec.array]
-    message = job_pb2.JobSpec(array=segments, **values)
     try:
-        message.MergeFrom(_texts(spec))
+        return job_pb2.JobSpec(array=segments, **values, **_texts(spec))
     except UnicodeEncodeError:
-        message.raw.CopyFrom(_raw(spec))
-    return message
+        return job_pb2.JobSpec(array=segments, **values, raw=_raw(spec))
 
 
-def _texts(spec: JobSpec) -> job_pb2.JobSpec:
-    return job_pb2.JobSpec(
-        argv=spec.argv,
-        script=spec.script,
-        script_args=spec.script_args,
-        env=[job_pb2.EnvVar(name=name, value=value) for name, value in spec.env],
-        cwd=spec.cwd,
-        then=[job_pb2.Command(words=words) for words in spec.then],
-    )
+def _texts(spec: JobSpec) -> dict[str, Any]:
+    """Those fields of its texts that are not empty."""
+    texts: dict[str, Any] = {
+        "argv": spec.argv,
+        "script": spec.script,
+        "script_args": spec.script_args,
+        "cwd": spec.cwd,
+        "env": spec.env and [job_pb2.EnvVar(name=name, value=value) for name, value in spec.env],
+        "then": spec.then and [job_pb2.Command(words=words) for words in spec.then],
+    }
+    return {name: value for name, value in texts.items() if value}
 
 
 def _raw(spec: JobSpec) -> job_pb2.RawTexts:

@@ -9,7 +9,7 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cluster.domain.job.numbering import ArraySegment
@@ -28,7 +28,9 @@ _USAGE = struct.Struct(f"<{len(Usage._fields)}q")
 _BOUND_BYTES = 4
 
 
-def pack_set(flat: Iterable[int]) -> bytes:
+def pack_set(flat: Sequence[int]) -> bytes:
+    if not flat:  # as nearly all of a job of one task are
+        return b""
     bounds = array("I", flat)
     if sys.byteorder == "big":
         bounds.byteswap()
@@ -51,7 +53,9 @@ def unpack_callers(text: str) -> tuple[CallingAttempt, ...]:
     return tuple(CallingAttempt(*map(int, word.split("."))) for word in text.split())
 
 
-def pack_held(held: Iterable[Held]) -> bytes:
+def pack_held(held: Sequence[Held]) -> bytes:
+    if not held:
+        return b""
     parts = []
     for worker_id, attempt, flat in held:
         name = worker_id.encode()
@@ -70,8 +74,10 @@ def unpack_held(data: bytes) -> tuple[Held, ...]:
     return tuple(held)
 
 
-def pack_numbered(sets: Iterable[tuple[int, Flat]]) -> bytes:
+def pack_numbered(sets: Sequence[tuple[int, Flat]]) -> bytes:
     """Sets that each have a number: of a state, or of an attempt."""
+    if not sets:
+        return b""
     return b"".join(_NUMBERED.pack(number, len(flat)) + pack_set(flat) for number, flat in sets)
 
 

@@ -1,7 +1,11 @@
 """What goes over the wire comes back as it was: nothing that the domain knows may be lost or changed on the way."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
@@ -22,6 +26,8 @@ from cluster.domain.session.messages import (
     Welcome,
 )
 from cluster.rpc import convert, specs
+from cluster.scheduler import spec_reading
+from cluster.scheduler.spec_checks import check_spec
 from cluster.v1 import job_pb2, scheduler_pb2
 
 SPEC = JobSpec(
@@ -59,6 +65,19 @@ def test_what_is_left_out_is_filled_in() -> None:
     spec = specs.spec_from_proto(job_pb2.JobSpec(argv=["true"], array=[job_pb2.ArraySegment(first=1, last=2)]))
     assert (spec.millicpus, spec.lost_after, spec.grace, spec.array[0].step) == (1000, 60.0, 10.0, 1)
     assert spec.max_output == 64 << 20
+
+
+@pytest.mark.parametrize("spec", [SPEC, WITH_LINES, WITH_BYTES, JobSpec(("x" * spec_reading.LONGEST,))])
+def test_a_spec_that_is_read_again_is_the_same_and_one_that_differs_is_not(spec: JobSpec) -> None:
+    message, other = specs.spec_to_proto(spec), specs.spec_to_proto(replace(spec, name="other"))
+    assert spec_reading.read_spec(message) == spec_reading.read_spec(message) == spec
+    assert spec_reading.read_spec(other) == replace(spec, name="other")
+
+
+def test_a_bad_spec_is_refused_each_time() -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="--spread and --pack exclude each other"):
+            asyncio.run(check_spec(JobSpec(("true",), spread=True, pack=True)))
 
 
 def test_report_comes_back_as_it_was() -> None:

@@ -4,9 +4,11 @@ Users write `--after 5` and the like; the scheduler keeps the numbers of the job
 for jobs that were there before it, or come with it (`cluster.domain.job.workflow`): so nothing ever waits in a circle.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -113,8 +115,7 @@ def with_fields(spec: JobSpec, fields: Mapping[str, Any]) -> JobSpec:
     """The spec with other values in these fields, which say nothing about how many tasks it has: a fifth of what
     `replace` takes, which checks and derives everything anew."""
     other, put = object.__new__(JobSpec), object.__setattr__
-    for name, value in zip(JobSpec.__slots__, _all_slots(spec), strict=True):
-        put(other, name, value)
+    deque(map(put, repeat(other), JobSpec.__slots__, _all_slots(spec)), maxlen=0)  # puts all, without a loop in Python
     for name, value in {"_given": None, **fields}.items():
         put(other, name, value)
     return other

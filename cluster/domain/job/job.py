@@ -95,9 +95,12 @@ class Job(JobTasks):
     @property
     def startable(self) -> int:
         """How many of its ready tasks may be given to workers now."""
-        ready, most = len(self._ready_next), self.record.spec.max_running
-        if self.pause or most == NO_LIMIT:
-            return 0 if self.pause else ready
+        if self.pause:
+            return 0
+        ready = len(self._ready_next if self.grows else self.sets[TaskState.READY])
+        most = self.record.spec.max_running
+        if most == NO_LIMIT:
+            return ready
         return max(0, min(ready, most - sum(map(self.count, HELD))))
 
     @property

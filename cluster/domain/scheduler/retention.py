@@ -16,7 +16,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
 from cluster.domain.base.quantities import format_duration, format_size, parse_duration, parse_size
 from cluster.domain.base.wall_time import iso
-from cluster.domain.job.dependencies import dependencies_of
+from cluster.domain.job.dependencies import references_of
 from cluster.domain.job.records import JobRecord
 
 DAY = 86400.0  # seconds
@@ -245,8 +245,8 @@ class Bonds:
         if record.schedule:
             _add(self._runs, record.schedule, by)
         if record.spec.waits:
-            for number in {dependency.job for dependency in dependencies_of(record.spec)}:
-                _add(self._needed, number, by)
+            for text in set(references_of(record.spec)):  # numbers, in the one form
+                _add(self._needed, int(text), by)
 
     def why_kept(self, job: EndedJob, jobs: Collection[int]) -> str:
         """Why the job may not be deleted, in words that follow its number; empty: it may. `jobs`: those in memory."""

@@ -11,7 +11,9 @@ nothing is said before what it follows from is on disk, but for what a crash rig
 - a reply that is `sure`: it repeats who is called what on disk, unless a name that was given or taken waits itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
+from typing import Any
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.pause import QueuePause
@@ -172,16 +174,26 @@ def _may_go_ahead(act: Act, sure: bool) -> bool:
             return False
 
 
+# By which fields a store finds those that commits have most of.
+_FIELDS: dict[type, Callable[[Any], object]] = {
+    JobRecord: attrgetter("number"),
+    JobProgress: attrgetter("number"),
+    EventRecord: attrgetter("sequence"),
+    OkEnds: attrgetter("job", "first"),
+}
+
+
 def _key(save: Saved) -> object:
     """What a store replaces: two saves with one key are one record."""
+    record = type(save)
+    if fields := _FIELDS.get(record):
+        return record, fields(save)
     match save:
         case JobEnded(number=number) | JobReopened(number=number):
             return JobEnded, number
-        case JobRecord(number=number) | JobProgress(number=number):
-            key: object = number
         case JobValue(job=job, key=name):
-            key = (job, name)
-        case JobChunk(job=job, chunk=first) | OkEnds(job=job, first=first):
+            key: object = (job, name)
+        case JobChunk(job=job, chunk=first):
             key = (job, first)
         case JobHeld(job=job, worker_id=name, attempt=attempt):
             key = (job, name, attempt)
@@ -195,8 +207,6 @@ def _key(save: Saved) -> object:
             key = name
         case Enrolment(kind=kind, name=name, id=number) | EnrolmentForgotten(kind=kind, name=name, id=number):
             return Enrolment, (kind, name, number)
-        case EventRecord(sequence=number):
-            key = number
         case ShareRecord(owner=name):
             key = name
         case UsageAdded(place=place):
@@ -207,4 +217,4 @@ def _key(save: Saved) -> object:
             key = save
         case QueuePause() | NoticesDone() | OutputsWalked() | RemainsDropped() | SpaceReturned():
             key = None  # there is one
-    return type(save), key
+    return record, key

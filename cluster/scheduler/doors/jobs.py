@@ -18,7 +18,7 @@ from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.history import spread_to_proto, usage_to_proto
 from cluster.rpc.results import results_total_to_proto
-from cluster.rpc.specs import changes_from_proto, spec_from_proto
+from cluster.rpc.specs import changes_from_proto
 from cluster.scheduler.doors.translating import (
     jobs_to_proto,
     output_to_proto,
@@ -40,6 +40,7 @@ from cluster.scheduler.operations.results import ResultOperations
 from cluster.scheduler.operations.workers import WorkerOperations, WorkersWanted
 from cluster.scheduler.output.locating import Wish
 from cluster.scheduler.spec_checks import QUICK
+from cluster.scheduler.spec_reading import read_spec
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
 
 
@@ -276,13 +277,11 @@ def _stats(found: MeasuredJobs) -> jobs_pb2.StatsResponse:
 
 async def _spec(message: job_pb2.JobSpec) -> JobSpec:
     """A large one is read beside the event loop."""
-    return (
-        spec_from_proto(message) if message.ByteSize() <= QUICK else await asyncio.to_thread(spec_from_proto, message)
-    )
+    return read_spec(message) if message.ByteSize() <= QUICK else await asyncio.to_thread(read_spec, message)
 
 
 def _new_jobs(request: jobs_pb2.SubmitManyRequest) -> list[NewJob]:
-    return [NewJob(job.id, spec_from_proto(job.spec)) for job in request.jobs]
+    return [NewJob(job.id, read_spec(job.spec)) for job in request.jobs]
 
 
 def _position(message: jobs_pb2.Position) -> ReadPosition | None:
