@@ -202,7 +202,7 @@ class SlotProcesses:
 
     def kill_orphans(self, known: Iterable[int]) -> None:
         """What a slot that was killed left has become our child: kill it. `known`: children that are no orphans."""
-        tree.kill_children(os.getpid(), {*self._numbers, *self._ending, *known})
+        tree.kill_children(tree.read_own(), {*self._numbers, *self._ending, *known})
 
     def close(self) -> None:
         """The launcher ends, and nothing runs: wait for the slots to end, but not for ever."""

@@ -63,6 +63,13 @@ def read_process(pid: int) -> ProcessStat | None:
     return ProcessStat(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]), int(fields[17]))
 
 
+def read_own() -> ProcessStat:
+    """What /proc says of the caller. OSError when we cannot look."""
+    process = read_process(os.getpid())
+    assert process is not None, "we look"
+    return process
+
+
 def read_all() -> dict[int, ProcessStat]:
     """Every process that is alive (zombies are not)."""
     found = {}
@@ -101,8 +108,7 @@ def send(process: ProcessStat, number: int) -> bool:
             raise
         fd = -1
     try:
-        now = read_process(process.pid)
-        if now is None or now.start != process.start:
+        if not _is_still(process):
             return True
         if fd >= 0:
             signal.pidfd_send_signal(fd, number)
@@ -133,21 +139,39 @@ def descendants(roots: Iterable[int], table: dict[int, ProcessStat]) -> dict[int
     return found
 
 
-def below(pid: int) -> dict[int, ProcessStat]:
-    """Everything alive below that process, not itself. OSError when we cannot look."""
+def below(pid: int, start: int | None = None) -> dict[int, ProcessStat]:
+    """Everything alive below that process, not itself; nothing, if it did not start then (clock ticks since boot).
+    OSError when we cannot look.
+
+    What ends while we look may leave its number to a stranger. So a list of children counts if its process is the same
+    after it was read, and a child if its parent is that process, or `pid`, which gets orphans. Whoever gets another
+    parent just then is found at the next look."""
+    root = read_process(pid)
+    if root is None or start not in (None, root.start):
+        return {}
     found: dict[int, ProcessStat] = {}
-    todo = [pid]
+    todo = [root]
     while todo:
-        children = _children(todo.pop())
+        above = todo.pop()
+        children = _children(above.pid)
         if children is None:  # a kernel without CONFIG_PROC_CHILDREN
             table = read_all()
             return {p: process for p, process in descendants([pid], table).items() if p != pid}
+        if not children or not _is_still(above):
+            continue
         for child in children:
-            if child not in found and (process := read_process(child)) is not None:
-                todo.append(child)
+            process = read_process(child) if child not in found else None
+            if process is not None and process.parent in (above.pid, pid):
+                todo.append(process)
                 if process.is_alive:
                     found[child] = process
     return found
+
+
+def _is_still(process: ProcessStat) -> bool:
+    """Whether its pid is still its own. (A zombie's is.)"""
+    now = read_process(process.pid)
+    return now is not None and now.start == process.start
 
 
 def children_of(pid: int) -> dict[int, ProcessStat]:
@@ -156,7 +180,7 @@ def children_of(pid: int) -> dict[int, ProcessStat]:
     if children is None:
         return {p: process for p, process in read_all().items() if process.parent == pid}
     found = filter(None, map(read_process, children))
-    return {process.pid: process for process in found if process.is_alive}
+    return {process.pid: process for process in found if process.is_alive and process.parent == pid}
 
 
 def _children(pid: int) -> list[int] | None:
@@ -252,14 +276,15 @@ def kill_for_good(find: Callable[[], dict[int, ProcessStat]]) -> tuple[set[Proce
         processes |= new
 
 
-def kill_children(pid: int, known: set[int]) -> None:
+def kill_children(parent: ProcessStat, known: set[int]) -> None:
     """SIGKILL every child of that process but those that are known, with all below them."""
 
     def find() -> dict[int, ProcessStat]:
-        strange = [p for p in children_of(pid).values() if p.pid not in known]
-        found = {p.pid: p for p in strange}
-        for process in strange:
-            found |= below(process.pid)
+        found = {p.pid: p for p in children_of(parent.pid).values() if p.pid not in known}
+        if not _is_still(parent):
+            return {}
+        for process in list(found.values()):
+            found |= below(process.pid, process.start)
         return found
 
     kill_all(find)
@@ -269,7 +294,7 @@ def kill_slot(slot: ProcessStat) -> int:
     """SIGKILL a slot and everything below it, in an order that lets nothing get away: it is stopped first, and dies
     last. Answers how many processes were killed below it."""
     send(slot, signal.SIGSTOP)
-    killed, _ = kill_for_good(lambda: below(slot.pid))
+    killed, _ = kill_for_good(lambda: below(slot.pid, slot.start))
     send(slot, signal.SIGKILL)
     return len(killed)
 
@@ -291,14 +316,17 @@ def kill_orphans(identity: str, begun: Iterable[tuple[int, float]]) -> int:
     leaders = dict(begun)
 
     def is_leader(p: ProcessStat) -> bool:
-        return p.pid == p.session and p.pid in leaders and -0.1 < p.start / tick - leaders[p.pid] < LATEST_START
+        return p.pid in leaders and -0.1 < p.start / tick - leaders[p.pid] < LATEST_START
 
-    # Sessions outlive their leaders, so a leader that was once recognised keeps its session marked.
+    # Sessions outlive their leaders, so a leader that was once recognised keeps its session marked, until another
+    # process leads one of that number: no session has the number of another that anybody is in.
     sessions: set[int] = set()
 
     def find() -> dict[int, ProcessStat]:
         table = read_all()
-        sessions.update(pid for pid, p in table.items() if is_leader(p))
+        leads = {pid: is_leader(p) for pid, p in table.items() if pid == p.session}
+        sessions.difference_update(leads)
+        sessions.update(pid for pid, ours in leads.items() if ours)
         roots = [pid for pid, p in table.items() if p.session in sessions or _is_of(identity, pid)]
         return descendants(roots, table)
 
@@ -318,8 +346,7 @@ def _wait_until_gone(process: ProcessStat, patience: float) -> None:
     except OSError:
         return
     try:
-        now = read_process(process.pid)
-        if now is not None and now.start == process.start:
+        if _is_still(process):
             poll = select.poll()
             poll.register(fd, select.POLLIN)
             poll.poll(patience * 1000)

@@ -44,7 +44,7 @@ class Watchdog:
         self._directory = directory
         self._identity = orphans.identity(directory)
         self._leashes = leashes
-        self._launcher = os.getpid()
+        self._launcher = tree.read_own()
         self._lock = os.open(os.path.join(directory, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
         self._take_lock()
         self._writer = -1

@@ -171,6 +171,34 @@ def test_children_of_every_thread_are_found() -> None:
     assert not refused
 
 
+def test_a_number_that_was_used_again_brings_no_stranger_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4 was listed as a child, and another's when it was read; so was 3, once it was known, when its list was."""
+    processes = {pid: ProcessStat(pid, "S", parent, 1, 7) for pid, parent in {2: 1, 3: 2, 4: 9, 5: 3}.items()}
+    lists = {2: [3, 4], 3: [5]}
+
+    def children(pid: int) -> list[int]:
+        if pid == 3:
+            processes[3] = ProcessStat(3, "S", 9, 1, 8)
+        return lists.get(pid, [])
+
+    monkeypatch.setattr(tree, "_children", children)
+    monkeypatch.setattr(tree, "read_process", processes.get)
+    assert set(tree.below(2)) == {3}
+
+
+def test_nothing_is_below_a_process_whose_number_is_anothers() -> None:
+    us = tree.read_own()
+    stranger = us._replace(start=us.start - 1)  # had our number before
+    with subprocess.Popen(["sleep", "1000"]) as child:
+        try:
+            assert child.pid in tree.below(us.pid, us.start)
+            assert not tree.below(stranger.pid, stranger.start)
+            tree.kill_children(stranger, set())
+            assert child.poll() is None
+        finally:
+            tree.kill_children(us, set())
+
+
 def test_who_cannot_look_does_not_say_that_nobody_is_there(sleeper: "subprocess.Popen[bytes]") -> None:
     """Else what is to be killed would count as gone, and run on after its lease."""
     process = tree.read_process(sleeper.pid)
