@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from cluster.client.aio import AsyncClient
+from cluster.client.discovery import Endpoint
 from cluster.domain.base.errors import Conflict, InvalidInput, NotFound
 from cluster.domain.job.records import SmallOutput
 from cluster.domain.scheduler.retention import Keep, Limits, Tombstone
 from cluster.domain.session.messages import Assign
-from cluster.domain.trust.identity import Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.rpc.errors import calling
 from cluster.v1 import jobs_pb2, room_pb2, room_pb2_grpc
 from cluster.v1.scheduler_pb2 import PushOutputRequest
@@ -97,7 +99,20 @@ def test_a_job_that_was_deleted_is_there_for_nobody_and_its_id_makes_no_other(tm
         kept: dict[str, Any] = {"job_id": f"{ID[:-1]}2", "after": ("3",)}
         await ada.submit("true", **kept)
         await worker.finish(await worker.hear(Assign))
-        await delete(ada, "3")
+        several = [
+            {"command": ["true"], "key": "a", "name": "first", "after": ["3"]},
+            {"command": ["true"], "key": "b", "after": ["first"]},
+        ]
+        credentials = cluster.credentials(IdentityKind.USER, "ada")
+        async with AsyncClient(Endpoint(cluster.service.address, credentials)) as client:
+            assert await client.submit_many(several) == (5, 6)
+            for _ in range(2):
+                await worker.finish(await worker.hear(Assign))
+            await delete(ada, "3")
+            assert await client.submit_many(several) == (5, 6)
+            for other in ({"after": ["2"]}, {"key": "c"}):
+                with pytest.raises(NotFound, match="job first waits for .: job . was deleted"):
+                    await client.submit_many([{**several[0], **other}, several[1]])
         assert (await ada.submit("true", **kept)).number == 4  # as nobody knows whether the first answer came
         with pytest.raises(NotFound, match="job 3 was deleted"):
             await ada.submit("true", **{**kept, "after": ("3", "4")})

@@ -36,6 +36,7 @@ class HasEnded(Conflict):
 
     def __init__(self, job: int) -> None:
         super().__init__(f"job {job} has just ended: try again")
+        self.number = job
 
 
 class Dependencies:
