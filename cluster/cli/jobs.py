@@ -208,6 +208,7 @@ def _results_of(job: Job) -> str:
     words = f"{kept.files} file{'' if kept.files == 1 else 's'}, {format_size(kept.size)}"
     if job.is_array:
         words += f", of {kept.attempts} attempt{'' if kept.attempts == 1 else 's'}"
+    words += f"; {kept.deleted}" if kept.deleted else ""
     return words + (f"; those of {kept.missing} are still on their workers" if kept.missing else "")
 
 

@@ -106,6 +106,7 @@ def _pin(ctx: click.Context, selectors: Sequence[str], pinned: bool, as_json: bo
 @click.option("--dry-run", is_flag=True, help="Only say what would go, and how much that is.")
 @click.option("--keep-jobs", type=KEEP, metavar="AGE,SIZE", help="So long, or so much, this once (90d, 5GB).")
 @click.option("--keep-output", type=KEEP, metavar="AGE,SIZE", help="The same of what jobs have written.")
+@click.option("--keep-files", type=KEEP, metavar="AGE,SIZE", help="The same of what was uploaded, and of results.")
 @yes
 @as_json
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
@@ -116,21 +117,23 @@ def prune(
     dry_run: bool,
     keep_jobs: str | None,
     keep_output: str | None,
+    keep_files: str | None,
     yes: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Delete now what is kept no longer: jobs that have ended, and what others have written.
+    """Delete now what is kept no longer: jobs that have ended, and of others what they have written, and their files.
 
-    The scheduler does so by itself, as its --keep-jobs and --keep-output say. Here other limits may be given, for once.
-    Returns when the room was given back.
+    The scheduler does so by itself, as its --keep-jobs, --keep-output and --keep-files say. Here other limits may be
+    given, for once. Returns when the room was given back.
     """
     from cluster.cli.connection import client
     from cluster.cli.progress import told
     from cluster.cli.render import print_json
 
     async def pruned(cluster: "AsyncClient", dry_run: bool) -> Pruned:
-        call = cluster.prune(keep_jobs=keep_jobs or "", keep_output=keep_output or "", dry_run=dry_run)
+        limits = {"keep_jobs": keep_jobs, "keep_output": keep_output, "keep_files": keep_files}
+        call = cluster.prune(**{name: text or "" for name, text in limits.items()}, dry_run=dry_run)
         return await told(call, "looking" if dry_run else "deleting", quiet)
 
     async def work(dry_run: bool) -> Pruned:
@@ -147,12 +150,14 @@ def prune(
 
 
 def _told(done: Pruned, what: str) -> str:
-    kept = f"kept: jobs {done.keep_jobs}, output {done.keep_output}"
-    if not (done.jobs or done.outputs):
+    kept = f"kept: jobs {done.keep_jobs}, output {done.keep_output}, files {done.keep_files}"
+    if not (done.jobs or done.outputs or done.files):
         return f"nothing {'would go' if what == 'would go' else 'was to be deleted'} ({kept})"
-    outputs = f" and the output of {done.outputs} more" if done.outputs else ""
+    more = {"output": done.outputs, "files": done.files}
+    others = "".join(f" and the {kind} of {count} more" for kind, count in more.items() if count)
     sizes = f"{format_size(done.job_bytes)} of the database, {format_size(done.output_bytes)} of output"
-    return f"{what}: {_jobs(done.jobs)}{outputs}: {sizes} ({kept})"
+    files = f", {format_size(done.file_bytes)} of files" if done.files else ""
+    return f"{what}: {_jobs(done.jobs)}{others}: {sizes}{files} ({kept})"
 
 
 def _print_numbers(jobs: Sequence[int]) -> None:

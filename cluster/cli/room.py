@@ -9,7 +9,7 @@ from cluster.domain.base.quantities import format_size
 
 def room_facts(room: RoomStatus) -> list[tuple[str, str]]:
     free = f"{format_size(room.free)} of {format_size(room.size)} free, reserve {format_size(room.reserve)}"
-    facts = [("disk", f"{_said(room.spaces)}; {free}"), ("kept", f"jobs {room.keep_jobs}, output {room.keep_output}")]
+    facts = [("disk", f"{_said(room.spaces)}; {free}"), ("kept", _kept(room))]
     for worker in room.workers:
         if worker.size:
             there = _said(worker.spaces)
@@ -18,6 +18,10 @@ def room_facts(room: RoomStatus) -> list[tuple[str, str]]:
             )
             facts.append((f"disk of {worker.name}", f"{there}; {rest}" if there else rest))
     return facts
+
+
+def _kept(room: RoomStatus) -> str:
+    return f"jobs {room.keep_jobs}, output {room.keep_output}, files {room.keep_files}"
 
 
 def _said(spaces: Sequence[SpaceUsed]) -> str:
@@ -31,7 +35,7 @@ def room_json(room: RoomStatus) -> dict[str, Any]:
         w.name: {"spaces": _json(w.spaces), "free": w.free, "size": w.size, "reserve": w.reserve} for w in room.workers
     }
     disk = {"free": room.free, "size": room.size, "reserve": room.reserve}
-    limits = {"keep_jobs": room.keep_jobs, "keep_output": room.keep_output}
+    limits = {"keep_jobs": room.keep_jobs, "keep_output": room.keep_output, "keep_files": room.keep_files}
     return {"spaces": _json(room.spaces), **disk, **limits, "workers": workers}
 
 

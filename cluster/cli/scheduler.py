@@ -18,7 +18,7 @@ from cluster.cli.scheduler_backup import backup, check, restore
 from cluster.cli.scheduler_migrate import migrate
 from cluster.client.config import state_root
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.scheduler.retention import KEEP_JOBS, KEEP_OUTPUT, Limits, parse_keep
+from cluster.domain.scheduler.retention import KEEP_FILES, KEEP_JOBS, KEEP_OUTPUT, Limits, parse_keep
 
 if TYPE_CHECKING:
     from cluster.scheduler.process import ReadyScheduler
@@ -76,6 +76,14 @@ class SchedulerGroup(DaemonCommand, click.Group):
     help="Delete what jobs have written, alone, so long after their ends, or beyond so much.",
 )
 @click.option(
+    "--keep-files",
+    type=KEEP,
+    default=str(KEEP_FILES),
+    show_default=True,
+    metavar="AGE,SIZE",
+    help="The same of files: what was uploaded for jobs, and their results.",
+)
+@click.option(
     "--turn-over",
     is_flag=True,
     help="First write a large database of an older version anew, so that it gives room back.",
@@ -131,6 +139,7 @@ def _serve(
     notify_commands: tuple[str, ...],
     keep_jobs: str,
     keep_output: str,
+    keep_files: str,
     turn_over: bool,
     store: str,
     store_may_lose: bool,
@@ -162,7 +171,7 @@ def _serve(
     door = (
         HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", debug, hosts) if http else None
     )
-    limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output))
+    limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output), parse_keep(keep_files))
     where = own, listen, join_listen, advertise
     kept = SchedulerOptions(*where, lease, notify_urls, notify_commands, limits, door)
     chosen = replace(kept, turn_over=turn_over, store=store, store_may_lose=store_may_lose)

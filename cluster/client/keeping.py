@@ -20,7 +20,7 @@ class KeepingBackend(Protocol):
     async def room(self) -> RoomStatus:
         """What everything takes."""
 
-    async def prune(self, keep_jobs: str, keep_output: str, *, dry_run: bool) -> Pruned:
+    async def prune(self, keep_jobs: str, keep_output: str, keep_files: str, *, dry_run: bool) -> Pruned:
         """Deletes what is kept no longer. Empty: as the scheduler was told."""
 
 
@@ -45,11 +45,13 @@ class AsyncKeeping(ABC):
         """What everything takes on the scheduler's disk and on those of its workers."""
         return await self._backend().room()
 
-    async def prune(self, *, keep_jobs: str = "", keep_output: str = "", dry_run: bool = False) -> Pruned:
-        """Deletes now what is kept no longer: ended jobs, and output of others. `keep_jobs`, `keep_output`: limits for
-        this call alone, such as "90d" or "20GB"; empty: as the scheduler was told. With `dry_run` nothing is deleted.
-        Returns what went, or would, once its room was given back."""
-        return await self._backend().prune(keep_jobs, keep_output, dry_run=dry_run)
+    async def prune(
+        self, *, keep_jobs: str = "", keep_output: str = "", keep_files: str = "", dry_run: bool = False
+    ) -> Pruned:
+        """Deletes now what is kept no longer: ended jobs, and output and files of others. `keep_jobs`, `keep_output`,
+        `keep_files`: limits for this call alone, such as "90d" or "20GB"; empty: as the scheduler was told. With
+        `dry_run` nothing is deleted. Returns what went, or would, once its room was given back."""
+        return await self._backend().prune(keep_jobs, keep_output, keep_files, dry_run=dry_run)
 
     @abstractmethod
     def _backend(self) -> KeepingBackend:

@@ -38,12 +38,15 @@ class KeepingCalls(ABC):
             answer = await self._beside("Room").ShowRoom(room_pb2.ShowRoomRequest())
         workers = tuple(WorkerRoom(w.id, w.name, _spaces(w.spaces), w.free, w.size, w.reserve) for w in answer.workers)
         limits = answer.keep_jobs, answer.keep_output
-        return RoomStatus(_spaces(answer.spaces), answer.free, answer.size, *limits, workers, answer.reserve)
+        return RoomStatus(
+            _spaces(answer.spaces), answer.free, answer.size, *limits, workers, answer.reserve, answer.keep_files
+        )
 
-    async def prune(self, keep_jobs: str, keep_output: str, *, dry_run: bool) -> Pruned:
+    async def prune(self, keep_jobs: str, keep_output: str, keep_files: str, *, dry_run: bool) -> Pruned:
         from cluster.v1 import room_pb2
 
-        request = room_pb2.PruneRequest(dry_run=dry_run, keep_jobs=keep_jobs, keep_output=keep_output)
+        limits = {"keep_jobs": keep_jobs, "keep_output": keep_output, "keep_files": keep_files}
+        request = room_pb2.PruneRequest(dry_run=dry_run, **limits)
         with self._calling():
             answer = await self._beside("Room").Prune(request)
         return Pruned(**{name: getattr(answer, name) for name in Pruned._fields})

@@ -211,9 +211,12 @@ class Client:
         """What everything takes on the scheduler's disk and on those of its workers."""
         return self._do(self._inner.room())
 
-    def prune(self, *, keep_jobs: str = "", keep_output: str = "", dry_run: bool = False) -> Pruned:
+    def prune(
+        self, *, keep_jobs: str = "", keep_output: str = "", keep_files: str = "", dry_run: bool = False
+    ) -> Pruned:
         """Deletes now what is kept no longer, or only says what that is. See AsyncClient.prune."""
-        return self._do(self._inner.prune(keep_jobs=keep_jobs, keep_output=keep_output, dry_run=dry_run))
+        limits = {"keep_jobs": keep_jobs, "keep_output": keep_output, "keep_files": keep_files}
+        return self._do(self._inner.prune(**limits, dry_run=dry_run))
 
     def pools(self) -> tuple[PoolStatus, ...]:
         """The pools that somebody keeps. See AsyncClient.pools."""

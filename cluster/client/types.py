@@ -170,6 +170,7 @@ class RoomStatus(NamedTuple):
     keep_output: str
     workers: tuple[WorkerRoom, ...]
     reserve: int = 0  # of the free bytes, those that no upload may take
+    keep_files: str = ""
 
 
 class Pruned(NamedTuple):
@@ -181,6 +182,9 @@ class Pruned(NamedTuple):
     output_bytes: int
     keep_jobs: str  # the limits
     keep_output: str
+    files: int = 0  # uploads and results of so many jobs that stay
+    file_bytes: int = 0
+    keep_files: str = ""
 
 
 class JobTree(NamedTuple):

@@ -30,8 +30,8 @@ def results_from_proto(message: job_pb2.AttemptResults) -> KeptResults:
 
 def results_total_to_proto(total: ResultsTotal) -> jobs_pb2.ResultsTotal:
     counts = {"attempts": total.attempts, "files": total.files, "missing": total.missing}
-    return jobs_pb2.ResultsTotal(bytes=total.size, **counts)
+    return jobs_pb2.ResultsTotal(bytes=total.size, deleted=total.deleted, **counts)
 
 
 def results_total_from_proto(message: jobs_pb2.ResultsTotal) -> ResultsTotal:
-    return ResultsTotal(message.attempts, message.files, message.bytes, message.missing)
+    return ResultsTotal(message.attempts, message.files, message.bytes, message.missing, message.deleted)

@@ -40,11 +40,16 @@ class Collecting:
                     await asyncio.to_thread(self._contents.release, job_id)
             after = users[-1]
             await asyncio.sleep(PAUSE)
-        collected = AT_ONCE
-        while collected == AT_ONCE:
-            collected = await asyncio.to_thread(self._contents.collect, AT_ONCE)
-            await asyncio.sleep(PAUSE)
+        await collect_all(self._contents)
         await asyncio.to_thread(self._contents.tidy)
+
+
+async def collect_all(contents: Contents) -> None:
+    """Removes all whose time is over."""
+    collected = AT_ONCE
+    while collected == AT_ONCE:
+        collected = await asyncio.to_thread(contents.collect, AT_ONCE)
+        await asyncio.sleep(PAUSE)
 
 
 def _unknown(job_ids: list[str], store: Store) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.quantities import format_size
@@ -24,8 +25,11 @@ from cluster.domain.scheduler.retention import (
     too_old,
 )
 from cluster.scheduler.clearing import Clearing
+from cluster.scheduler.collecting import collect_all
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.output.room import FilesRoom
+from cluster.scheduler.threads import to_its_end
+from cluster.store.contents.interface import Contents
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,8 @@ class Expired:
     outputs: int = 0  # of jobs that stay
     job_bytes: int = 0
     output_bytes: int = 0
+    files: int = 0  # files of jobs that stay: of so many jobs
+    file_bytes: int = 0
     jobs_to: OutputsWalked = NOTHING_WALKED  # all that ended before that was looked at
     outputs_to: OutputsWalked = NOTHING_WALKED
 
@@ -49,8 +55,12 @@ class Expired:
 class Expiring:
     """Make it inside the event loop."""
 
-    def __init__(self, driver: Driver, clearing: Clearing, outputs: FilesRoom, limits: Limits) -> None:
+    def __init__(
+        self, driver: Driver, clearing: Clearing, outputs: FilesRoom, limits: Limits, contents: Contents
+    ) -> None:
         self.limits = limits
+        self._contents = contents
+        self._files_to = NOTHING_WALKED  # the files of all jobs that ended before it were looked at since the day began
         self._driver, self._clearing, self._outputs = driver, clearing, outputs
         self._clock = SteadyClock()
         self._one_at_a_time = asyncio.Lock()
@@ -61,13 +71,14 @@ class Expiring:
         while True:
             try:
                 if self._driver.clock().mono - looked_at >= EACH_DAY:
-                    looked_at = self._driver.clock().mono
+                    looked_at, self._files_to = self._driver.clock().mono, NOTHING_WALKED
                     await self._clearing.look_through_files()
                 steady = self._clock.is_steady(self._driver.clock())
                 done = await self.expire(self.limits if steady else self.limits.without_ages())
-                if done.jobs or done.outputs:
-                    size = format_size(done.job_bytes + done.output_bytes)
-                    logger.info("kept no longer: jobs %d, outputs of others %d, %s", done.jobs, done.outputs, size)
+                if done.jobs or done.outputs or done.files:
+                    size = format_size(done.job_bytes + done.output_bytes + done.file_bytes)
+                    gone = done.jobs, done.outputs, done.files, size
+                    logger.info("kept no longer: jobs %d, of others outputs %d and files %d, %s", *gone)
             except ClusterError as error:
                 self._driver.check()
                 logger.warning("nothing expires just now: %s", error)
@@ -81,6 +92,8 @@ class Expiring:
             await self._by_size(limits, found, dry)
             await self._outputs_by_age(limits, found, dry)
             await self._outputs_by_size(limits, found, dry)
+            await self._files_by_age(limits, found, dry)
+            await self._files_by_size(limits, found, dry)
             return found
 
     async def delete(self, jobs: Sequence[EndedJob], why: str, *, refuses: bool) -> list[int]:
@@ -148,6 +161,43 @@ class Expiring:
                 used -= found.output_bytes - before
                 if count < len(some):
                     return
+
+    async def _files_by_age(self, limits: Limits, found: Expired, dry: bool) -> None:
+        why, now = limits.why("files", by_size=False), self._driver.clock().wall
+        async with aclosing(self._ended(max(self._files_to, found.jobs_to))) as pieces:
+            async for some in pieces:
+                old = too_old(some, limits.files, now)
+                await self._let_go_files(old, why, found, inf, dry)
+                if len(old) < len(some):
+                    return
+
+    async def _files_by_size(self, limits: Limits, found: Expired, dry: bool) -> None:
+        if limits.files.size is None:
+            return
+        over = await asyncio.to_thread(self._contents.held_bytes) - limits.files.size
+        over -= found.file_bytes if dry else 0
+        why = limits.why("files", by_size=True)
+        async with aclosing(self._ended(max(self._files_to, found.jobs_to))) as pieces:
+            async for some in pieces:
+                if over <= 0:
+                    return
+                before = found.file_bytes
+                await self._let_go_files(some, why, found, over, dry)
+                over -= found.file_bytes - before
+
+    async def _let_go_files(self, jobs: Sequence[EndedJob], why: str, found: Expired, least: float, dry: bool) -> None:
+        """Of those that have any and need not be kept, until so many bytes have gone."""
+        ids = [job.id for job in self._may_go(jobs)]
+        now = self._driver.clock().wall
+        count, size = await to_its_end(partial(self._contents.expire, ids, now, why, least, dry=dry)) if ids else (0, 0)
+        found.files += count
+        found.file_bytes += size
+        if dry:
+            return
+        if jobs and size < least:
+            self._files_to = max(self._files_to, _place_of(jobs[-1]))
+        if size:
+            await collect_all(self._contents)
 
     def _may_go(self, jobs: Sequence[EndedJob]) -> list[EndedJob]:
         return self._driver.peek(lambda core: [job for job in jobs if not core.bonds.why_kept(job, core.jobs)])

@@ -144,7 +144,7 @@ class SchedulerService:
 
     def _keeping(self, files: OutputFiles, limits: Limits) -> KeepingOperations:
         self._clearing = Clearing(self.driver, files.room)
-        self._expiring = Expiring(self.driver, self._clearing, files.room, limits)
+        self._expiring = Expiring(self.driver, self._clearing, files.room, limits, self.contents)
         holders = (DatabaseRoom(), files.room, ContentsRoom(self.contents))
         clearing, rooms = self._clearing, self._sessions.rooms
         return KeepingOperations(self.driver, self._expiring, clearing, holders, self._shared, rooms)

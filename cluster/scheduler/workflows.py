@@ -29,7 +29,8 @@ async def submit_together(
 ) -> list[int]:
     """Their numbers, in the order in which they were given, when all are on disk. The same ids again are the same jobs.
     InvalidInput for one that could never run, a circle, or words that mean several of them; NotFound for a job that is
-    to be waited for and that there is not (unless these waited for it already, and it was deleted since); Exhausted while nothing can be written."""
+    to be waited for and that there is not (unless these waited for it already, and it was deleted since); Exhausted
+    while nothing can be written."""
     if not jobs:
         return []
     quick = len(jobs) <= FEW and sum(size_of_spec(spec) + len(spec.lines) for _, spec in jobs) <= QUICK

@@ -301,16 +301,18 @@ class OutputExpiry(_message.Message):
     def __init__(self, at: _Optional[float] = ..., why: _Optional[str] = ...) -> None: ...
 
 class ResultsTotal(_message.Message):
-    __slots__ = ("attempts", "files", "bytes", "missing")
+    __slots__ = ("attempts", "files", "bytes", "missing", "deleted")
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
     attempts: int
     files: int
     bytes: int
     missing: int
-    def __init__(self, attempts: _Optional[int] = ..., files: _Optional[int] = ..., bytes: _Optional[int] = ..., missing: _Optional[int] = ...) -> None: ...
+    deleted: str
+    def __init__(self, attempts: _Optional[int] = ..., files: _Optional[int] = ..., bytes: _Optional[int] = ..., missing: _Optional[int] = ..., deleted: _Optional[str] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
     __slots__ = ("selectors", "ends_only")

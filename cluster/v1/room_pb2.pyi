@@ -11,7 +11,7 @@ class ShowRoomRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ShowRoomResponse(_message.Message):
-    __slots__ = ("spaces", "free", "size", "keep_jobs", "keep_output", "workers", "reserve")
+    __slots__ = ("spaces", "free", "size", "keep_jobs", "keep_output", "workers", "reserve", "keep_files")
     SPACES_FIELD_NUMBER: _ClassVar[int]
     FREE_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class ShowRoomResponse(_message.Message):
     KEEP_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     RESERVE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FILES_FIELD_NUMBER: _ClassVar[int]
     spaces: _containers.RepeatedCompositeFieldContainer[Space]
     free: int
     size: int
@@ -26,7 +27,8 @@ class ShowRoomResponse(_message.Message):
     keep_output: str
     workers: _containers.RepeatedCompositeFieldContainer[WorkerRoom]
     reserve: int
-    def __init__(self, spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[WorkerRoom, _Mapping]]] = ..., reserve: _Optional[int] = ...) -> None: ...
+    keep_files: str
+    def __init__(self, spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[WorkerRoom, _Mapping]]] = ..., reserve: _Optional[int] = ..., keep_files: _Optional[str] = ...) -> None: ...
 
 class Space(_message.Message):
     __slots__ = ("name", "bytes", "free")
@@ -55,27 +57,35 @@ class WorkerRoom(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., reserve: _Optional[int] = ...) -> None: ...
 
 class PruneRequest(_message.Message):
-    __slots__ = ("dry_run", "keep_jobs", "keep_output")
+    __slots__ = ("dry_run", "keep_jobs", "keep_output", "keep_files")
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
     KEEP_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FILES_FIELD_NUMBER: _ClassVar[int]
     dry_run: bool
     keep_jobs: str
     keep_output: str
-    def __init__(self, dry_run: _Optional[bool] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ...) -> None: ...
+    keep_files: str
+    def __init__(self, dry_run: _Optional[bool] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., keep_files: _Optional[str] = ...) -> None: ...
 
 class PruneResponse(_message.Message):
-    __slots__ = ("jobs", "outputs", "job_bytes", "output_bytes", "keep_jobs", "keep_output")
+    __slots__ = ("jobs", "outputs", "job_bytes", "output_bytes", "keep_jobs", "keep_output", "files", "file_bytes", "keep_files")
     JOBS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     JOB_BYTES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
     KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
     KEEP_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FILES_FIELD_NUMBER: _ClassVar[int]
     jobs: int
     outputs: int
     job_bytes: int
     output_bytes: int
     keep_jobs: str
     keep_output: str
-    def __init__(self, jobs: _Optional[int] = ..., outputs: _Optional[int] = ..., job_bytes: _Optional[int] = ..., output_bytes: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ...) -> None: ...
+    files: int
+    file_bytes: int
+    keep_files: str
+    def __init__(self, jobs: _Optional[int] = ..., outputs: _Optional[int] = ..., job_bytes: _Optional[int] = ..., output_bytes: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., files: _Optional[int] = ..., file_bytes: _Optional[int] = ..., keep_files: _Optional[str] = ...) -> None: ...

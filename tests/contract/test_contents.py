@@ -182,6 +182,29 @@ def test_what_is_used_stays_and_all_else_goes_after_its_time(
         contents.use("late", ADA, [digest_of(used)])
 
 
+def test_what_is_let_go_first_goes_at_once_but_for_what_others_hold(contents: StoredContents, clock: Clock) -> None:
+    shared, first, second = b"shared" * 100, b"first", LARGE
+    trees = [tree_of(shared, first), tree_of(shared, second)]
+    send(contents, ADA, shared, first, second, *trees)
+    for by, tree in zip("ab", trees, strict=True):
+        contents.use(by, ADA, [digest_of(tree)])
+    held, alone = contents.held_bytes(), len(first) + len(trees[0])
+    assert contents.expire(["a", "b", "c"], 5.0, "why", dry=True) == (2, held)
+    assert (contents.expired("a"), contents.held_bytes()) == (None, held)
+    assert contents.expire(["a", "b"], 5.0, "why", least=1) == (1, alone)
+    assert (contents.expired("a"), contents.expired("b")) == ((5.0, "why"), None)
+    assert (contents.used_by("a"), contents.used_by("b")) == (set(), {digest_of(trees[1])})
+    assert contents.collect(10) == 2
+    assert contents.sizes([digest_of(data) for data in (shared, first, second)]).keys() == set(
+        map(digest_of, (shared, second))
+    )
+    assert contents.expire(["a", "b"], 6.0, "why") == (1, held - alone)
+    assert contents.collect(10) == 3
+    assert contents.users("", 1e12, 10) == ["a", "b"]
+    contents.release("a")
+    assert (contents.users("", 1e12, 10), contents.expired("a")) == (["b"], None)
+
+
 def test_who_hears_that_it_is_here_has_time_to_use_it(contents: StoredContents, clock: Clock) -> None:
     send(contents, ADA, b"a")
     clock.now += LIFE - 1

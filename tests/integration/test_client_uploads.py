@@ -14,9 +14,10 @@ from cluster.client.discovery import Endpoint
 from cluster.client.files import sending
 from cluster.client.files.job_files import job_files
 from cluster.client.files.sending import LackingContent, SendingListener
-from cluster.domain.base.errors import Exhausted, InvalidInput, MissingContents, NotFound, Unreachable
+from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, MissingContents, NotFound, Unreachable
 from cluster.domain.files.tree import decode
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.retention import Keep, Limits
 from cluster.domain.session.messages import Assign
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.pki.files import load_credentials
@@ -270,5 +271,29 @@ def test_what_was_to_be_used_by_a_job_that_never_came_is_collected_and_what_a_sc
         await collecting.round()
         assert contents.users("", 1e12, 10) == [job.id]
         assert contents.space().contents == 1
+
+    with_client(tmp_path, body)
+
+
+def test_files_go_by_themselves_and_say_when_and_why(tmp_path: Path) -> None:
+    """Files of jobs that ended first go first, and those of one that goes on, or is pinned, stay."""
+
+    async def body(cluster: Cluster, client: AsyncClient) -> None:
+        contents, expiring = cluster.service.contents, cluster.service._expiring
+        jobs = [await client.submit(["true"], stdin=bytes([n]) * 1000, cpus=64, out=["x"]) for n in range(4)]
+        await client.cancel(*(job.number for job in jobs[:3]))
+        await client.pin(1)
+        assert (await client.prune(keep_files="1k", dry_run=True)).file_bytes == 2000
+        done = await expiring.expire(Limits(files=Keep(size=3000)))
+        assert (done.files, done.file_bytes, contents.space().bytes) == (1, 1000, 3000)
+        pruned = await client.prune(keep_files="1k")
+        assert (pruned.files, pruned.file_bytes, pruned.keep_files) == (1, 1000, "1.0 KiB")
+        assert contents.space().bytes == 2000
+        shown = [(await client.get(job.number))[0].results for job in jobs]
+        assert [bool(each.deleted) for each in shown if each] == [False, True, True, False]
+        said = r"job 3 cannot be tried again: its files were deleted on .*, as --keep-files 1.0 KiB says"
+        with pytest.raises(Conflict, match=said):
+            await client.retry(3)
+        await client.retry(1)
 
     with_client(tmp_path, body)

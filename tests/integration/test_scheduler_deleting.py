@@ -111,7 +111,7 @@ def test_a_job_that_was_deleted_is_there_for_nobody_and_its_id_makes_no_other(tm
             await delete(ada, "3")
             assert await client.submit_many(several) == (5, 6)
             for other in ({"after": ["2"]}, {"key": "c"}):
-                with pytest.raises(NotFound, match="job first waits for .: job . was deleted"):
+                with pytest.raises(NotFound, match=r"job first waits for .: job . was deleted"):
                     await client.submit_many([{**several[0], **other}, several[1]])
         assert (await ada.submit("true", **kept)).number == 4  # as nobody knows whether the first answer came
         with pytest.raises(NotFound, match="job 3 was deleted"):

@@ -94,10 +94,10 @@ async def house(directory: Path) -> AsyncIterator[House]:
     running = asyncio.create_task(driver.run())
     await admission.begin(driver)
     try:
-        clearing = Clearing(driver, files.room)
-        expiring = Expiring(driver, clearing, files.room, Limits())
+        clearing, contents = Clearing(driver, files.room), StoredContents(directory)
+        expiring = Expiring(driver, clearing, files.room, Limits(), contents)
         keeping = KeepingOperations(driver, expiring, clearing, (), directory, dict)
-        kept = (sources, files, NOWHERE, StoredContents(directory), keeping)
+        kept = (sources, files, NOWHERE, contents, keeping)
         yield House(driver, admission, operations(driver, admission, expelling, new_token, *kept), join)
     finally:
         driver.stop()

@@ -80,6 +80,7 @@ class ResultsTotal:
     files: int = 0
     size: int = 0  # bytes
     missing: int = 0  # attempts that have ended, of which nothing is known yet
+    deleted: str = ""  # when and why the files went, in words; empty: they did not
 
 
 def wanted_results(spec: JobSpec) -> WantedResults | None:

@@ -1,7 +1,8 @@
 """What is kept of jobs that have ended, for how long and how much of it; and what goes next.
 
-Jobs, and the output of jobs, go by two rules of the same kind: older than so long, or beyond so many bytes, what ended
-first going first. A job that is deleted takes its output along; where only output goes, all else of the job stays.
+Jobs, the output of jobs, and their files (what was uploaded for them, and their results) go by rules of one kind: older
+than so long, or beyond so many bytes, what ended first going first. A job that is deleted takes its output and files
+along; where only these go, all else of the job stays.
 
 Never deleted is a job that goes on, that is pinned, that a job which goes on waits for, of which a run goes on, or in
 whose tree (what has called it, what it has called) anything goes on: `Bonds` knows these. Output goes of any job that
@@ -46,7 +47,8 @@ class Keep(NamedTuple):
         return ", ".join(parts) or FOR_EVER
 
 
-KEEP_JOBS, KEEP_OUTPUT = Keep(365 * DAY), Keep(180 * DAY)  # unless somebody says otherwise
+# Unless somebody says otherwise. Files stay as long as their jobs.
+KEEP_JOBS, KEEP_OUTPUT, KEEP_FILES = Keep(365 * DAY), Keep(180 * DAY), Keep()
 
 
 def parse_keep(text: str) -> Keep:
@@ -75,10 +77,11 @@ _WRONG = (
 
 
 class Limits(NamedTuple):
-    """What is kept of jobs, and of what they have written."""
+    """What is kept of jobs, of what they have written, and of their files."""
 
     jobs: Keep = KEEP_JOBS
     output: Keep = KEEP_OUTPUT
+    files: Keep = KEEP_FILES
 
     def why(self, kind: str, *, by_size: bool) -> str:
         """Why something of that kind, a field of this, goes: as of Tombstone."""
@@ -87,7 +90,7 @@ class Limits(NamedTuple):
 
     def without_ages(self) -> "Limits":
         """Only what is beyond so many bytes goes."""
-        return Limits(self.jobs._replace(seconds=None), self.output._replace(seconds=None))
+        return Limits(*(keep._replace(seconds=None) for keep in self))
 
 
 USUAL_LIMITS = Limits()
@@ -159,6 +162,17 @@ class OutputExpired(NamedTuple):
     @property
     def said(self) -> str:
         return f"what it wrote was deleted on {iso(self.at)}, {self.why}"
+
+
+class FilesExpired(NamedTuple):
+    """The files of a job are not kept any more: neither what was uploaded for it nor its results."""
+
+    at: float
+    why: str
+
+    @property
+    def said(self) -> str:
+        return f"its files were deleted on {iso(self.at)}, {self.why}"
 
 
 class RemainsDropped(NamedTuple):

@@ -20,6 +20,7 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
             size=room.size,
             keep_jobs=str(room.limits.jobs),
             keep_output=str(room.limits.output),
+            keep_files=str(room.limits.files),
             reserve=room.reserve,
             workers=[
                 room_pb2.WorkerRoom(
@@ -35,7 +36,8 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
         )
 
     async def Prune(self, request: room_pb2.PruneRequest, context: Context) -> room_pb2.PruneResponse:
-        found, limits = await self._keeping.prune(request.keep_jobs, request.keep_output, dry=request.dry_run)
+        wanted = request.keep_jobs, request.keep_output, request.keep_files
+        found, limits = await self._keeping.prune(*wanted, dry=request.dry_run)
         return room_pb2.PruneResponse(
             jobs=found.jobs,
             outputs=found.outputs,
@@ -43,6 +45,9 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
             output_bytes=found.output_bytes,
             keep_jobs=str(limits.jobs),
             keep_output=str(limits.output),
+            files=found.files,
+            file_bytes=found.file_bytes,
+            keep_files=str(limits.files),
         )
 
 

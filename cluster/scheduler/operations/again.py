@@ -40,6 +40,7 @@ class AgainOperations:
         self._driver.expect_writable()
         count = 0
         for number in numbers:
+            await self._jobs.expect_files(number)
             count += await reopen(self._driver, number, selection.tasks(number))
             await asyncio.sleep(0)
         if not count:

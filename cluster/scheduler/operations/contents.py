@@ -10,6 +10,7 @@ from cluster.domain.files.pieces import AT_ONCE, MOST_PIECES, MOST_TOGETHER, SMA
 from cluster.domain.files.tree import DIGEST_BYTES
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.retention import FilesExpired
 from cluster.domain.trust.identity import Caller, IdentityKind
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
@@ -73,6 +74,11 @@ class ContentOperations:
         all of that; with `anybodys`, somebody."""
         if spec.upload or spec.stdin:
             await to_its_end(partial(self._use, job_id, None if anybodys else sender_of(caller), spec))
+
+    async def expired(self, job_id: str) -> str:
+        """When and why its files were deleted, in words; empty: they were not."""
+        found = await asyncio.to_thread(self._contents.expired, job_id)
+        return FilesExpired(*found).said if found else ""
 
     def _use(self, job_id: str, sender: str | None, spec: JobSpec) -> None:
         trees = [bytes.fromhex(spec.upload)] if spec.upload else []

@@ -4,6 +4,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import UTC
 from functools import partial
 from typing import NamedTuple
@@ -34,7 +35,7 @@ from cluster.scheduler.attempts_shown import with_attempts
 from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
 from cluster.scheduler.dependencies import as_before, courses_of_ended, with_numbers
 from cluster.scheduler.driver import Driver
-from cluster.scheduler.job_reading import read_jobs, unfinished_of
+from cluster.scheduler.job_reading import JobReader, read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.operations.contents import ContentOperations
@@ -123,6 +124,12 @@ class JobOperations:
             self._targets.check(job.spec)
         return await submit_together(self._driver, caller, jobs, self._contents)
 
+    async def expect_files(self, number: int) -> None:
+        """Conflict for a job that finds an upload or reads a stdin, which was deleted."""
+        record = await JobReader(self._driver, number).read(lambda job: job.record)
+        if (record.spec.upload or record.spec.stdin) and (said := await self._contents.expired(record.id)):
+            raise Conflict(f"job {number} cannot be tried again: {said}")
+
     async def _accepted(self, caller: Caller, new: NewJob, rerun_of: int) -> int:
         """Its number."""
         spec = given = resolved(new.spec, self._driver.clock().wall, UTC)
@@ -183,6 +190,7 @@ class JobOperations:
         results = None
         if job.record.spec.out:
             results = await self._driver.fetch(lambda store: store.results_total(number))
+            results = replace(results, deleted=await self._contents.expired(job.record.id))
         pin = self._driver.peek(lambda core: core.bonds.pins.get(number))
         return ShownJob(job, tasks, more, children, results, pin, expired)
 

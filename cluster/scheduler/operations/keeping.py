@@ -87,16 +87,15 @@ class KeepingOperations:
             await asyncio.sleep(0)
         return numbers[:MOST_TOLD], count
 
-    async def prune(self, jobs: str, output: str, *, dry: bool) -> tuple[Expired, Limits]:
+    async def prune(self, jobs: str, output: str, files: str, *, dry: bool) -> tuple[Expired, Limits]:
         """Deletes now what is kept no longer, and returns when its room was given back; `dry`: only says what that
-        would be. By which limits; `jobs`, `output`: others this time, as people type them; empty: those in force."""
+        would be. By which limits; `jobs`, `output`, `files`: others this time, as people type them; empty: those in
+        force."""
         limits = self._expiring.limits
-        if jobs:
-            check_text("what is kept", jobs, 100)
-            limits = limits._replace(jobs=parse_keep(jobs))
-        if output:
-            check_text("what is kept", output, 100)
-            limits = limits._replace(output=parse_keep(output))
+        for kind, text in {"jobs": jobs, "output": output, "files": files}.items():
+            if text:
+                check_text("what is kept", text, 100)
+                limits = limits._replace(**{kind: parse_keep(text)})
         if not dry:
             self._driver.expect_writable()
             await self._clearing.look_through_files()

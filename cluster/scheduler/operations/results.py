@@ -1,9 +1,9 @@
 """Results: taking in what attempts have left for keeps, telling who has left what, and giving it out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cluster.domain.base.errors import NotFound
@@ -16,6 +16,7 @@ from cluster.domain.job.selectors import Selection
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import ENDED
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.retention import FilesExpired
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select_some
 from cluster.scheduler.driver import Driver
@@ -74,6 +75,8 @@ class _Followed:
     tasks: IntervalSet  # that are still to be told
     attempts: dict[int, int] = field(default_factory=dict)  # by index, where one was selected
     late: _Late = field(default_factory=_Late)
+    expired: FilesExpired | None = None  # None: its files are kept; else all but those of these trees went
+    still: Collection[bytes] = ()
 
 
 class ResultOperations:
@@ -139,7 +142,16 @@ class ResultOperations:
         tasks = selection.tasks(number)
         attempts = {index: n for (job_number, index), n in selection.attempts.items() if job_number == number}
         whole = IntervalSet([(0, spec.task_count)])
-        return _Followed(job, spec, whole if tasks is None else tasks.copy(), attempts)
+        followed = _Followed(job, spec, whole if tasks is None else tasks.copy(), attempts)
+        followed.expired, followed.still = await self._expired(job)
+        return followed
+
+    async def _expired(self, job: JobReader) -> tuple[FilesExpired | None, Collection[bytes]]:
+        """When and why its files went, if they did, and the trees that are kept since then: it was tried again."""
+        job_id = await job.read(lambda job: job.record.id)
+        if found := await asyncio.to_thread(self._contents.expired, job_id):
+            return FilesExpired(*found), await asyncio.to_thread(self._contents.used_by, job_id)
+        return None, ()
 
     async def _news_of(self, followed: _Followed, *, follow: bool) -> AsyncGenerator[Sequence[ShownResults], None]:
         """What is to be told of a job now. Those are left in `tasks` that are to be told later."""
@@ -178,6 +190,8 @@ class ResultOperations:
             if results is not None:
                 followed.late.forget(results.key)
                 state = ResultsState.GONE if results.have_vanished else ResultsState.KEPT
+                if followed.expired and results.tree and bytes.fromhex(results.tree) not in followed.still:
+                    state, results = ResultsState.GONE, replace(results, tree="", notes=(followed.expired.said,))
                 told.append(ShownResults(results, task_number, state))
                 continue
             nothing = KeptResults(number, index, wanted)
@@ -200,6 +214,9 @@ class ResultOperations:
             raise NotFound(f"job {key.job}: {key.in_words} has left no results")
         tree = bytes.fromhex(kept.tree)
         others = [digest for digest in digests if digest != tree]
+        expired, still = await self._expired(JobReader(self._driver, key.job))
+        if expired and tree not in still:
+            raise NotFound(f"job {key.job}: {expired.said}")
         if others and not await asyncio.to_thread(self._contents.is_held, tree, others):
             raise NotFound(f"job {key.job}: not all of these contents are results of {key.in_words}")
         messages = messages_of(self._contents, digests, offset)

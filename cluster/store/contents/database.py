@@ -104,8 +104,9 @@ class ContentsDatabase:
         if version == sql.VERSION:
             return
         db.execute("BEGIN IMMEDIATE")
-        for statement in sql.SCHEMA:
-            db.execute(statement)
+        for statements in sql.OF_VERSION[version:]:
+            for statement in statements:
+                db.execute(statement)
         db.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {sql.VERSION}")
         db.execute("COMMIT")

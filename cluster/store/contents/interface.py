@@ -6,6 +6,7 @@ came.
 """
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -76,11 +77,31 @@ class Contents(Protocol):
         ...
 
     def release(self, by: str) -> None:
-        """What a job used, it uses no more."""
+        """What a job used, it uses no more, and nobody asks for it again."""
+        ...
+
+    def expire(
+        self, several: Sequence[str], at: float, why: str, least: float = inf, *, dry: bool = False
+    ) -> tuple[int, int]:
+        """These use no more what they have used, in this order, until so many bytes or more are held by nobody. How
+        many of them used anything, and the bytes that may go now. Who asks `expired` hears when and why. `dry`: only
+        says what that would be."""
+        ...
+
+    def expired(self, by: str) -> tuple[float, str] | None:
+        """When and why what it used was let go; None: it was not."""
+        ...
+
+    def used_by(self, by: str) -> set[bytes]:
+        """The digests of the trees and contents that it uses."""
+        ...
+
+    def held_bytes(self) -> int:
+        """Bytes of all that something holds."""
         ...
 
     def users(self, after: str, since: float, most: int) -> list[str]:
-        """Who uses something since before that time, by UUID: those after `after`."""
+        """Who uses something since before that time, or did, by UUID: those after `after`."""
         ...
 
     def is_held(self, tree: bytes, digests: Sequence[bytes]) -> bool:

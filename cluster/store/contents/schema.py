@@ -1,7 +1,7 @@
 """The SQL of the contents' database, `contents.db`, which is one of its own: so nothing here delays scheduling."""
 
 APPLICATION_ID = 0x636C6374  # "clct"
-VERSION = 1
+VERSION = 2
 
 # A large content has no row in small: it is a file. `held`: what a tree that is used holds, itself included; a content
 # that is used and no tree holds itself alone. `tree`: what those come to that are used, or were.
@@ -28,6 +28,9 @@ SCHEMA = (
     ) WITHOUT ROWID""",
     "CREATE INDEX used_tree ON used (tree, sender)",
 )
+# Who used something once, and what that held was let go since: when and why. With version 2.
+EXPIRED_SCHEMA = ("""CREATE TABLE expired (by TEXT PRIMARY KEY, at REAL NOT NULL, why TEXT NOT NULL) WITHOUT ROWID""",)
+OF_VERSION = (SCHEMA, EXPIRED_SCHEMA)
 
 ADD_CONTENT = "INSERT INTO content (digest, size, came) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET came = ?3"
 ADD_SMALL = "INSERT OR IGNORE INTO small (content, data) SELECT id, ? FROM content WHERE digest = ?"
@@ -53,7 +56,18 @@ TOUCH = "UPDATE content SET came = ? WHERE id = ?"
 USES_OF = "SELECT tree FROM used WHERE by = ?"
 RELEASE = "DELETE FROM used WHERE by = ?"
 FREE = "DELETE FROM held WHERE tree = ?1 AND NOT EXISTS (SELECT 1 FROM used WHERE tree = ?1)"
-USERS = "SELECT DISTINCT by FROM used WHERE by > ? AND since < ? ORDER BY by LIMIT ?"
+USERS = """SELECT by FROM used WHERE by > ?1 AND since < ?2 UNION SELECT by FROM expired WHERE by > ?1 AND at < ?2
+    ORDER BY by LIMIT ?3"""
+
+# What a tree holds and no other does, once it is used by nobody: it may go at once.
+ALONE = """SELECT c.id, c.size FROM held AS h JOIN content AS c ON c.id = h.content
+    WHERE h.tree = ?1 AND NOT EXISTS (SELECT 1 FROM used WHERE tree = ?1)
+    AND NOT EXISTS (SELECT 1 FROM held AS o WHERE o.content = h.content AND o.tree != ?1)"""
+HELD_BYTES = "SELECT coalesce(sum(size), 0) FROM content WHERE EXISTS (SELECT 1 FROM held WHERE held.content = id)"
+ADD_EXPIRED = "INSERT OR REPLACE INTO expired (by, at, why) VALUES (?, ?, ?)"
+USED_BY = "SELECT digest FROM used JOIN content ON content.id = used.tree WHERE by = ?"
+GET_EXPIRED = "SELECT at, why FROM expired WHERE by = ?"
+FORGET_EXPIRED = "DELETE FROM expired WHERE by = ?"
 
 SPACE = "SELECT count(*), coalesce(sum(size), 0) FROM content"
 OVER = """SELECT id, digest, size FROM content

@@ -3,9 +3,11 @@
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 from cluster.domain.base.errors import InvalidInput, MissingContents
@@ -126,10 +128,42 @@ class StoredContents:
         if not self._database.exists:
             return
         with self._database.writing() as db:
+            db.execute(sql.FORGET_EXPIRED, (by,))
             trees = db.execute(sql.USES_OF, (by,)).fetchall()
             if trees:
                 db.execute(sql.RELEASE, (by,))
                 db.executemany(sql.FREE, trees)
+
+    def expire(
+        self, several: Sequence[str], at: float, why: str, least: float = inf, *, dry: bool = False
+    ) -> tuple[int, int]:
+        count = total = 0
+        if not self._database.exists:
+            return count, total
+        with suppress(_Dry), self._database.writing() as db:
+            for by in several:
+                if total >= least:
+                    break
+                if trees := db.execute(sql.USES_OF, (by,)).fetchall():
+                    db.execute(sql.RELEASE, (by,))
+                    db.execute(sql.ADD_EXPIRED, (by, at, why))
+                    count, total = count + 1, total + sum(_freed(db, tree) for (tree,) in trees)
+            if dry:
+                raise _Dry
+        return count, total
+
+    def expired(self, by: str) -> tuple[float, str] | None:
+        with self._database.reading() as db:
+            found: tuple[float, str] | None = db.execute(sql.GET_EXPIRED, (by,)).fetchone() if db else None
+        return found
+
+    def used_by(self, by: str) -> set[bytes]:
+        with self._database.reading() as db:
+            return {digest for (digest,) in db.execute(sql.USED_BY, (by,))} if db else set()
+
+    def held_bytes(self) -> int:
+        with self._database.reading() as db:
+            return int(db.execute(sql.HELD_BYTES).fetchone()[0]) if db else 0
 
     def users(self, after: str, since: float, most: int) -> list[str]:
         with self._database.reading() as db:
@@ -182,6 +216,19 @@ class StoredContents:
 
     def close(self) -> None:
         self._database.close()
+
+
+class _Dry(Exception):
+    """What was tried is taken back."""
+
+
+def _freed(db: sqlite3.Connection, tree: int) -> int:
+    """Bytes of what nothing holds once the tree is used by nobody; that need not wait for its day to be over. 0 where
+    somebody uses it."""
+    alone = db.execute(sql.ALONE, (tree,)).fetchall()
+    db.execute(sql.FREE, (tree,))
+    db.executemany(sql.TOUCH, [(0.0, content) for content, _ in alone])
+    return sum(size for _, size in alone)
 
 
 def _lookup(db: sqlite3.Connection, sender: int | None, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int]]:
