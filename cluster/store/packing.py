@@ -100,14 +100,17 @@ def pack_course(course: ScheduleCourse | None) -> str:
     return json.dumps(course) if course else ""
 
 
-def pack_changes(changed: tuple[tuple[str, Any], ...]) -> str:
-    """JSON; empty for none."""
-    return json.dumps(changed) if changed else ""
+def pack_changes(changed: tuple[tuple[str, Any], ...], deadline_since: float) -> str:
+    """JSON; empty for none. The deadline's entry says from when it counts, if that is known."""
+    rows = [(*entry, deadline_since) if deadline_since and entry[0] == "deadline" else entry for entry in changed]
+    return json.dumps(rows) if rows else ""
 
 
-def unpack_changes(text: str) -> tuple[tuple[str, Any], ...]:
+def unpack_changes(text: str) -> tuple[tuple[tuple[str, Any], ...], float]:
+    """What was changed, and from when the deadline among it counts."""
     found = json.loads(text) if text else ()
-    return tuple((field, tuple(value) if isinstance(value, list) else value) for field, value in found)
+    changed = tuple((field, tuple(value) if isinstance(value, list) else value) for field, value, *_ in found)
+    return changed, next((since for _, _, *more in found for since in more), 0.0)
 
 
 def pack_usage(used: Usage) -> bytes:

@@ -132,8 +132,9 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         used=Usage(1, 2, 3, 4, 5, 6, 7, 8),
         pause=Pause("ann", 7.5, "full disk", by_admin=True),
         course=ScheduleCourse(3600.0, 7, 2, 1800.0, 5, 900.0),
-        changed=(("backoff", (1.5, 60.0)), ("priority", -7)),
+        changed=(("backoff", (1.5, 60.0)), ("deadline", "2026-01-02T03:04:05Z"), ("priority", -7)),
         given_at=6.5,
+        deadline_since=7.5,
     )
     lines = replace(job(2, JobSpec(argv=("xz", "{}"), lines=b"a\n\xff")), schedule=1)
     workers = [

@@ -307,6 +307,27 @@ def test_a_deadline_that_was_given_later_is_counted_anew_as_well() -> None:
     assert bench.core.jobs[1].record.spec.deadline == at(3 * HOUR)
 
 
+def test_one_that_was_given_later_by_a_wrong_clock_is_counted_anew_after_a_restart() -> None:
+    bench = patient()
+    for deadline in ("2h", "", ""):
+        bench.submit(spec(deadline=deadline))
+    bench.jumped = YEAR
+    bench.turn(JobsChanged(5, (1, 2), {"deadline": "1h"}, by_admin=False))
+    bench.turn(JobsChanged(6, (3,), {"deadline": at(YEAR + HOUR)}, by_admin=False))
+    bench.turn(JobsChanged(7, (1,), {"priority": -1}, by_admin=False))
+    bench.restart()
+    bench.turn()
+    assert bench.core.jobs[1].record.spec.deadline == at(YEAR + HOUR), "nobody knows yet that the clock is wrong"
+    bench.jumped = YEAR / 2
+    bench.restart()
+    bench.turn()
+    bench.jumped = 0.0  # it was set right in two steps
+    bench.restart()
+    bench.turn()
+    assert [bench.core.jobs[job].record.spec.deadline for job in (1, 2)] == [at(HOUR)] * 2
+    assert bench.core.jobs[3].record.spec.deadline == at(YEAR + HOUR), "a time is that time"
+
+
 @pytest.mark.parametrize("down", [5.0, 60.0])
 def test_a_deadline_outlives_a_restart(down: float) -> None:
     bench = patient()

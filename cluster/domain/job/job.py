@@ -33,6 +33,7 @@ class Job(JobTasks):
         "changed",
         "clocks",
         "course",
+        "deadline_since",
         "ended_at",
         "exit_code",
         "given_at",
@@ -55,6 +56,7 @@ class Job(JobTasks):
         self.record = record  # with its spec as it is now
         self._submitted = record.spec
         self.changed: tuple[tuple[str, Any], ...] = ()  # options that are not as they were submitted, by fields
+        self.deadline_since = 0.0  # from when one of these, the deadline, counts that was given as a duration
         self.request = request_of(record.spec)  # what those ask for that may start next
         self.grows = bool(record.spec.grow)
         self.level = 0  # how many attempts of those took too much memory, where it grows by that
@@ -235,6 +237,7 @@ class Job(JobTasks):
             changed=self.changed,
             used=self.used,
             given_at=self.given_at,
+            deadline_since=self.deadline_since,
         )
 
     @classmethod
@@ -251,4 +254,5 @@ class Job(JobTasks):
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
         job.exit_code, job.reason, job.pause = progress.exit_code, progress.reason, progress.pause
         job.course, job.used, job.given_at = progress.course, progress.used, progress.given_at
+        job.deadline_since = progress.deadline_since
         return job

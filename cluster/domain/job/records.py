@@ -107,6 +107,8 @@ class JobProgress(NamedTuple):
     used: Usage = NOTHING_USED  # by attempts that have ended, as far as that was counted when they did
     given_at: float = 0.0  # when a worker was given tasks of it last (Unix seconds); 0: none was
     held_apart: bool = False  # `sets.held` is persisted as JobHeld; told by there being some, and not persisted itself
+    # From when a deadline among `changed` counts that was given as a duration, in Unix seconds; 0: a time was given.
+    deadline_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

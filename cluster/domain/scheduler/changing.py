@@ -117,6 +117,7 @@ def _wind(state: State, job: Job, given: Changes) -> None:
     counted = job.clocks.counted if job.clocks is not None else None
     if "deadline" in given:
         counted = deadlines.counted_from(state.now.wall, seconds_of(given["deadline"]) or 0.0, state.now)
+        job.deadline_since = counted.wall if counted is not None else 0.0
     state.timers.cancel(("queue", job.number))
     state.wall_timers.cancel(("deadline", job.number))
     job.clocks = clocks_of(job.record.spec)

@@ -32,7 +32,9 @@ def watch(state: State, job: Job) -> None:
         since -= max(0.0, state.now.wall - begun)
     if (due := job.obey_clocks(since)) is not None:
         state.timers.set(("queue", job.number), due)
-    set_alarm(state, job, counted_from(job.record.submitted_at, deadline_after(job.record), state.now))
+    since = job.deadline_since or job.record.submitted_at
+    seconds = deadline_of(job.record) - since if job.deadline_since else deadline_after(job.record)
+    set_alarm(state, job, counted_from(since, seconds, state.now))
 
 
 def counted_from(since: float, seconds: float, now: Now) -> Counted | None:
@@ -69,6 +71,7 @@ def count_anew(state: State, job: Job) -> None:
     counted = job.clocks.counted if job.clocks is not None and job.live else None
     if job.clocks is not None and counted is not None and counted.is_by_a_wrong_clock(state.now.wall):
         job.change({"deadline": iso(state.now.wall + counted.left(state.now.mono))})
+        job.deadline_since = state.now.wall
         set_alarm(state, job, counted._replace(wall=state.now.wall))
         state.touch(job)
     state.room -= 1

@@ -96,7 +96,8 @@ def _reopened(r: JobReopened) -> Iterator[tuple[str, Row]]:
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
     how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    changing = (p.chunked, pack_pause(p.pause), pack_course(p.course), pack_changes(p.changed), pack_usage(p.used))
+    changed = pack_changes(p.changed, p.deadline_since)
+    changing = (p.chunked, pack_pause(p.pause), pack_course(p.course), changed, pack_usage(p.used))
     yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, *changing, p.given_at)
 
 
@@ -225,9 +226,10 @@ def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
     number, *sets = row[: 1 + len(sql.SET_COLUMNS)]
     *rest, chunked, pause, course, changed, used, given_at = row[1 + len(sql.SET_COLUMNS) :]
-    how = bool(chunked), unpack_pause(pause), unpack_course(course), unpack_changes(changed), unpack_usage(used)
+    changes, deadline_since = unpack_changes(changed)
+    how = bool(chunked), unpack_pause(pause), unpack_course(course), changes, unpack_usage(used)
     values: list[Any] = [number, _sets_from_row(sets), *rest, *how, given_at]
-    return JobProgress(*values)
+    return JobProgress(*values)._replace(deadline_since=deadline_since)
 
 
 def chunk_from_row(row: Row) -> JobChunk:
