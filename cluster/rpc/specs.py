@@ -2,6 +2,7 @@
 nothing else of it, and they start often: what `convert` loads would cost them 30 ms.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from cluster.domain.job.changes import BY_FIELD, Changes, named
@@ -63,21 +64,39 @@ def _raw(spec: JobSpec) -> job_pb2.RawTexts:
 def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
     """Fields that the caller did not set get their defaults, as do those that are zero where zero is never right (cpus,
     step, lost_after, max_output)."""
-    raw = message.raw if message.HasField("raw") else None
-    fields = ((field.name, value) for field, value in message.ListFields() if field.name in _FIELDS)
-    said: dict[str, Any] = {name: tuple(value) if _FIELDS[name] else value for name, value in fields}
-    return JobSpec(
-        argv=tuple(map(to_text, raw.argv)) if raw else tuple(message.argv),
-        script=to_text(raw.script) if raw else message.script,
-        script_args=tuple(map(to_text, raw.script_args)) if raw else tuple(message.script_args),
-        env=tuple(map(_variable, raw.env)) if raw else tuple((e.name, e.value) for e in message.env),
-        cwd=to_text(raw.cwd) if raw else message.cwd,
-        then=tuple(tuple(map(to_text, each.words)) for each in raw.then)
-        if raw
-        else tuple(tuple(each.words) for each in message.then),
-        array=tuple(ArraySegment(s.first, s.last, s.step or 1) for s in message.array),
-        **said,
-    )
+    said: dict[str, Any] = {"argv": ()}  # the one field without a default
+    for field, value in message.ListFields():
+        name = field.name
+        if name in _FIELDS:
+            said[name] = tuple(value) if _FIELDS[name] else value
+        elif name in _READ:
+            said[name] = _READ[name](value)
+    if message.HasField("raw"):
+        said |= _from_raw(message.raw)
+    return JobSpec(**said)
+
+
+# How fields are read that are not in the spec as they are in the message.
+_READ: dict[str, Callable[[Any], Any]] = {
+    "argv": tuple,
+    "script": str,
+    "script_args": tuple,
+    "env": lambda variables: tuple((each.name, each.value) for each in variables),
+    "cwd": str,
+    "then": lambda commands: tuple(tuple(each.words) for each in commands),
+    "array": lambda segments: tuple(ArraySegment(s.first, s.last, s.step or 1) for s in segments),
+}
+
+
+def _from_raw(raw: job_pb2.RawTexts) -> dict[str, Any]:
+    return {
+        "argv": tuple(map(to_text, raw.argv)),
+        "script": to_text(raw.script),
+        "script_args": tuple(map(to_text, raw.script_args)),
+        "env": tuple(map(_variable, raw.env)),
+        "cwd": to_text(raw.cwd),
+        "then": tuple(tuple(map(to_text, each.words)) for each in raw.then),
+    }
 
 
 def changes_to_proto(changes: Changes) -> job_pb2.JobChanges:
