@@ -125,12 +125,17 @@ def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_j
     from cluster.cli.keeping_shown import kept_json
     from cluster.cli.render import job_json, print_json, task_json
 
-    async def work() -> tuple[Job, tuple[Task, ...]]:
+    async def work() -> tuple[Job, tuple[Task, ...], str]:
         async with client(ctx) as cluster:
             most = max_tasks + 1  # one more tells whether there are more
-            return await cluster.get(selector, max_tasks=most, attempts=attempts)
+            job, tasks = await cluster.get(selector, max_tasks=most, attempts=attempts)
+            if job.results is None or not job.results.missing:
+                return job, tasks, ""
+            from cluster.cli.results import still_missing
 
-    job, tasks = asyncio.run(work())
+            return job, tasks, await still_missing(cluster, job)
+
+    job, tasks, missing = asyncio.run(work())
     more = len(tasks) > max_tasks > 0
     tasks = tasks[:max_tasks]
     if names_tasks(selector):  # who asks for 5.3-8 looks for them in that order
@@ -142,7 +147,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_j
     elif quiet:
         print(job.number)
     else:
-        _print_job(job, tasks, attempts=attempts)
+        _print_job(job, tasks, missing, attempts=attempts)
     if more and not (quiet or is_given(ctx, "max_tasks")):
         print(
             f"cluster: these are only {max_tasks} of its {job.counts.total} tasks; --tasks N shows more",
@@ -150,7 +155,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_j
         )
 
 
-def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
+def _print_job(job: Job, tasks: Sequence[Task], missing: str, *, attempts: bool) -> None:
     from cluster.cli.keeping_shown import kept_facts
     from cluster.cli.render import because, command_of, iso, options_shown, state_of, took, why_of
     from cluster.cli.table import print_facts
@@ -177,7 +182,7 @@ def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
         _cancelled(job),
         ("tasks", _tasks_of(job) if job.is_array else ""),
         *options_shown(replace(job.spec, priority=job.priority)),
-        ("results", _results_of(job)),
+        ("results", _results_of(job, missing)),
         ("changed", ", ".join(sorted(job.changed))),
         ("submitted", iso(job.submitted_at)),
         ("started", iso(job.started_at)),
@@ -198,8 +203,8 @@ def _cancelled(job: Job) -> tuple[str, str]:
     return ("cancelled by" if job.cancelled_by else "cancelled", words)
 
 
-def _results_of(job: Job) -> str:
-    """Of a job with --out: what it has left, and what of that is still to come."""
+def _results_of(job: Job, missing: str) -> str:
+    """Of a job with --out: what it has left, and what of that is still to come, and why."""
     if job.results is None:
         return ""
     from cluster.domain.base.quantities import format_size
@@ -209,7 +214,8 @@ def _results_of(job: Job) -> str:
     if job.is_array:
         words += f", of {kept.attempts} attempt{'' if kept.attempts == 1 else 's'}"
     words += f"; {kept.deleted}" if kept.deleted else ""
-    return words + (f"; those of {kept.missing} are still on their workers" if kept.missing else "")
+    missing = missing or (f"those of {kept.missing} are still on their workers" if kept.missing else "")
+    return words + (f"; {missing}" if missing else "")
 
 
 def _tasks_of(job: Job) -> str:

@@ -2,22 +2,30 @@
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.cli.options import as_json, connection, quiet
+from cluster.cli.options import COUNT, as_json, connection, quiet
 from cluster.cli.tab_completion import jobs_here
 from cluster.client.fetching import FetchedTask
 from cluster.client.results import TaskResults, entry_told
+from cluster.client.types import Job
+from cluster.domain.base.errors import NotFound
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_size
 from cluster.domain.files.tree import Entry, EntryKind, shown
 from cluster.domain.job.results import ResultsState
 
+if TYPE_CHECKING:
+    from cluster.client.aio import AsyncClient
+
 MISSING = 1  # exit code where results are not here
+MOST_LOOKED_AT = 10_000  # tasks of which it is told where their results are
 
 
 def remarks_on(results: TaskResults) -> Iterator[str]:
@@ -31,6 +39,21 @@ def remarks_on(results: TaskResults) -> Iterator[str]:
         )
     for note in results.notes:
         yield f"{results.name}: {note}"
+
+
+async def still_missing(cluster: "AsyncClient", job: Job) -> str:
+    """Why results of a job are not here yet, in words; empty: all are, or there are too many tasks to look at."""
+    if job.results is None or not job.results.missing or job.spec.task_count > MOST_LOOKED_AT:
+        return ""
+    async with aclosing(cluster.results(job.number)) as several:
+        where = Counter([(each.state, each.worker) async for each in several])
+    words = {
+        ResultsState.COMING: "being collected and sent by worker {}",
+        ResultsState.AWAY: "on worker {}, which is not connected: they come when it is back",
+    }
+    return "; ".join(
+        f"those of {count} {words[state].format(worker)}" for (state, worker), count in where.items() if state in words
+    )
 
 
 def tell_remarks(results: TaskResults) -> None:
@@ -109,11 +132,20 @@ def _told(results: TaskResults, entries: tuple[Entry, ...]) -> dict[str, Any]:
 @click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
 @click.option("--to", metavar="DIR", default=".", show_default=True, type=click.Path(), help="Where they are to be.")
 @click.option("--flat", is_flag=True, help="All in DIR itself, and not a directory for each task of an array.")
+@click.option("--attempt", type=COUNT, metavar="N", help="Of each task what its Nth attempt has left, not its last.")
 @as_json
 @quiet
 @connection
 @click.pass_context
-def fetch(ctx: click.Context, selectors: tuple[str, ...], to: str, flat: bool, as_json: bool, quiet: bool) -> int:
+def fetch(
+    ctx: click.Context,
+    selectors: tuple[str, ...],
+    to: str,
+    flat: bool,
+    attempt: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Bring the files here that jobs or tasks have left for keeps (--out): of an array each task's into DIR/NUMBER.
 
     What is still coming is waited for. A file appears whole or not at all; what is there already is not fetched again,
@@ -128,7 +160,8 @@ def fetch(ctx: click.Context, selectors: tuple[str, ...], to: str, flat: bool, a
         progress = FetchProgress(quiet)
         try:
             async with client(ctx) as cluster:
-                several = cluster.fetch(*selectors, to=to, flat=flat, listener=progress)
+                wanted = selectors if attempt is None else await _attempts(cluster, selectors, attempt)
+                several = cluster.fetch(*wanted, to=to, flat=flat, listener=progress)
                 async with aclosing(several):
                     return [fetched async for fetched in several]
         finally:
@@ -142,6 +175,17 @@ def fetch(ctx: click.Context, selectors: tuple[str, ...], to: str, flat: bool, a
     for each in fetched:
         tell_remarks(each.results)
     return _missing(each.results for each in fetched)
+
+
+async def _attempts(cluster: "AsyncClient", selectors: Iterable[str], attempt: int) -> list[str]:
+    """The attempts of that number of the selected tasks that have had as many. NotFound where none has."""
+    async with aclosing(cluster.results(*selectors)) as several:
+        found = [replace(each, attempt=attempt).name async for each in several if 0 < attempt <= each.attempt]
+    if not found:
+        raise NotFound(
+            f"{', '.join(selectors)}: there is no attempt {attempt} that has ended: `cluster job show` tells"
+        )
+    return found
 
 
 def _fetched_told(fetched: FetchedTask) -> dict[str, Any]:

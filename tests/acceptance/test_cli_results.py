@@ -122,9 +122,15 @@ def test_files_are_listed_with_sizes_and_hashes(cluster: Command, tmp_path: Path
 def test_earlier_attempts_are_selected(cluster: Command, tmp_path: Path) -> None:
     script = "echo ${CLUSTER_ATTEMPT#*#} > n; test ${CLUSTER_ATTEMPT#*#} = 2"
     number = submitted(cluster, *("--out", "n", "--retries", "1", "--backoff", "0.1..0.1", "--", "sh", "-c", script))
-    for selector, expected in ((number, "2\n"), (f"{number}#1", "1\n")):
-        cluster.ok("job", "fetch", selector, "--to", str(tmp_path))
-        assert (tmp_path / "n").read_text() == expected
+    for words, expected in (([number], "2\n"), ([f"{number}#1"], "1\n"), ([number, "--attempt", "1"], "1\n")):
+        cluster.ok("job", "fetch", *words, "--to", str(tmp_path / expected.strip()))
+        assert (tmp_path / expected.strip() / "n").read_text() == expected
+        (tmp_path / expected.strip() / "n").unlink()
+    refused = cluster("job", "fetch", number, "--attempt", "3")
+    assert (refused.code, refused.err) == (
+        1,
+        f"cluster: {number}: no attempt 3 has ended: `cluster job show` tells how many have\n",
+    )
 
 
 def test_a_link_in_the_way_is_not_followed(cluster: Command, tmp_path: Path) -> None:
