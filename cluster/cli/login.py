@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -41,8 +42,12 @@ def login(token: str, yes: bool) -> None:
     joined = asyncio.run(join_by_token(parsed, request.request, _me(), check_pinned_chain, IdentityKind.USER))
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
     save_credentials(directory / USER_FILE, credentials)
-    write_private(directory / USER_CLUSTER_FILE, json.dumps({"scheduler": joined.scheduler_address}).encode())
+    write_private(directory / USER_CLUSTER_FILE, _cluster_text(joined.scheduler_address, joined.schedulers))
     print(f"you are {joined.identity.name} of the cluster at {joined.scheduler_address}")
+
+
+def _cluster_text(address: str, schedulers: Sequence[str]) -> bytes:
+    return json.dumps({"scheduler": address, "schedulers": list(schedulers)}).encode()
 
 
 @click.command()

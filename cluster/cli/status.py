@@ -14,9 +14,9 @@ import click
 from cluster.cli.options import as_json, connection
 from cluster.cli.room import room_facts, room_json
 from cluster.client.discovery import Endpoint
-from cluster.client.types import Job, Me, RoomStatus, Worker
+from cluster.client.types import Job, Me, RoomStatus, SchedulerPlace, Worker
 from cluster.domain.base.printable import printable
-from cluster.domain.base.quantities import format_cpus
+from cluster.domain.base.quantities import format_cpus, format_duration
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.states import LIVE, TaskState
 from cluster.domain.job.task_variables import OF_ATTEMPTS
@@ -89,6 +89,7 @@ def _facts(seen: Seen, now: float) -> list[tuple[str, str]]:
     assert me is not None, "only jobs are not asked who they are"
     return [
         ("cluster", f"{shown.identity.cluster_id} at {endpoint.address}{_what(endpoint)}"),
+        ("schedulers", ", ".join(f"{each.address} {_does(each)}" for each in me.schedulers)),
         ("you", f"{me.name}, with the role {me.role}, by a certificate until {iso(shown.not_after)}"),
         ("workers", "" if endpoint.is_worker else _of_workers(seen.workers)),
         ("queue", seen.pause.said(now) if seen.pause else ""),
@@ -104,7 +105,7 @@ def _print(seen: Seen) -> None:
     now = time.time()
     for name, value in _facts(seen, now):
         if value:
-            print(f"{name:<9} {printable(value)}")
+            print(f"{name:<10} {printable(value)}")
     if seen.newest:
         print()
         print_table(
@@ -115,6 +116,12 @@ def _print(seen: Seen) -> None:
                 for job in seen.newest
             ],
         )  # fmt: skip
+
+
+def _does(scheduler: SchedulerPlace) -> str:
+    if scheduler.leads:
+        return "leads"
+    return f"is away, for {format_duration(scheduler.silent)}" if scheduler.silent else "stands by"
 
 
 def _what(endpoint: Endpoint) -> str:
@@ -153,6 +160,10 @@ def _json(seen: Seen) -> dict[str, Any]:
     return {
         "cluster": shown.identity.cluster_id,
         "address": seen.endpoint.address,
+        "schedulers": [
+            {"address": each.address, "leads": each.leads, "away_for": round(each.silent, 1)}
+            for each in seen.me.schedulers
+        ],
         "one_worker": seen.endpoint.is_worker,
         "started_by_up": seen.endpoint.is_embedded,
         "user": seen.me.name,

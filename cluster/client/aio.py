@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -13,6 +13,7 @@ from cluster.client.discovery import Endpoint, find
 from cluster.client.events import follow_events
 from cluster.client.following import CallAge, FollowedJobs
 from cluster.client.keeping import AsyncKeeping
+from cluster.client.known_schedulers import are_due, keep_schedulers
 from cluster.client.ordering import OrderVerbs
 from cluster.client.past import PastVerbs
 from cluster.client.pools import AsyncPools
@@ -34,7 +35,7 @@ from cluster.client.types import (
     User,
     Worker,
 )
-from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotReached, Unreachable
 from cluster.domain.job.selectors import likely
 from cluster.domain.job.states import TaskState
 
@@ -223,7 +224,9 @@ class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs, AsyncKeeping,
 
     async def who_am_i(self) -> Me:
         """In whose name and right this calls."""
-        return await self._backend().who_am_i()
+        me = await self._backend().who_am_i()
+        keep_schedulers(self.endpoint, me)
+        return me
 
     async def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""
@@ -256,9 +259,13 @@ class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs, AsyncKeeping,
         return await self._backend().resume_workers(worker_names(workers))
 
     async def close(self) -> None:
-        """Renews the caller's certificate when it is due, and closes the connection."""
+        """Renews the caller's certificate when it is due, asks for the other schedulers when that is, and closes the
+        connection."""
         if self._opened is not None:
             await renew_if_due(self.endpoint)
+            if are_due(self.endpoint):
+                with suppress(ClusterError):
+                    await self.who_am_i()
             await self._opened.close()
 
     async def __aenter__(self) -> Self:

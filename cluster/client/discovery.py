@@ -14,7 +14,7 @@ from cluster.client.inside import InsideJob, inside_job
 from cluster.client.paths import EMBEDDED_FILE, USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, NotPermitted, unusable
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.tokens import check_address
+from cluster.domain.trust.tokens import check_address, check_addresses
 from cluster.pki.files import load_credentials
 
 Pathlike = str | os.PathLike[str]
@@ -32,7 +32,7 @@ NOT_RUNNING = "this machine's scheduler is not running: `cluster scheduler` star
 class Endpoint:
     """Where the client's calls go, and as whom."""
 
-    address: str
+    address: str  # host:port; of several schedulers, of which one leads, with commas between
     credentials: Credentials | None  # None: of a job, which shows its token
     is_worker: bool = False  # a lone worker's own API
     is_embedded: bool = False  # made by `cluster up` on this machine: jobs run in the caller's directory
@@ -87,7 +87,8 @@ def find(
     if address := given["scheduler"].value:
         mine = root / USER_DIRECTORY / USER_FILE
         renewable = mine if not given["credentials"].value and mine.exists() else None
-        return Endpoint(check_address(address), _credentials(given["credentials"].value, root), renewable=renewable)
+        addresses = ",".join(check_addresses(address))
+        return Endpoint(addresses, _credentials(given["credentials"].value, root), renewable=renewable)
     return local_endpoint(root, given["credentials"].value)
 
 
@@ -140,7 +141,7 @@ def _logged_in(root: Path) -> dict[str, str]:
     """The cluster that this user has logged in to, as settings; nothing where there is none."""
     try:
         said = json.loads((root / USER_DIRECTORY / USER_CLUSTER_FILE).read_bytes())
-        return {"scheduler": said["scheduler"]}
+        return {"scheduler": ",".join(said.get("schedulers") or [said["scheduler"]])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -182,7 +183,9 @@ def local_endpoint(root: Path, credentials: str = "") -> Endpoint:
     if local_scheduler(root) != said:  # another one has started between our looks at the two files
         return local_endpoint(root, credentials)
     path = Path(credentials) if credentials else root / "scheduler" / ADMIN_FILE
-    return Endpoint(said["address"], _load(path), is_embedded=embedded)
+    others = said.get("schedulers", [])
+    addresses = [said["address"], *(each for each in others if each != said["address"])]
+    return Endpoint(",".join(addresses), _load(path), is_embedded=embedded)
 
 
 def _lone_worker(root: Path, credentials: str) -> Endpoint | None:

@@ -37,6 +37,7 @@ from cluster.client.types import (
     QueueStatus,
     RemovedWorker,
     RevocationResult,
+    SchedulerPlace,
     Task,
     Token,
     UsageReport,
@@ -295,7 +296,8 @@ class JobsServiceBackend(ContentCalls, ResultCalls, KeepingCalls, PoolCalls):
 
         with self._calling():
             answer = await self._beside("Users").WhoAmI(admin_pb2.WhoAmIRequest())
-        return Me(answer.name, answer.role, answer.id)
+        schedulers = tuple(SchedulerPlace(each.address, each.leads, each.silent) for each in answer.schedulers)
+        return Me(answer.name, answer.role, answer.id, schedulers)
 
     async def users(self) -> tuple[User, ...]:
         from cluster.v1 import admin_pb2

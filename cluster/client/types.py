@@ -363,12 +363,22 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class SchedulerPlace:
+    """One of the schedulers of a cluster, of which one leads and the others stand by."""
+
+    address: str  # host:port
+    leads: bool
+    silent: float = 0.0  # seconds for which nothing was heard of it; 0: it is there
+
+
+@dataclass(frozen=True, slots=True)
 class Me:
     """Who calls, as the cluster knows it."""
 
     name: str
     role: str
     id: str  # as in its jobs' `owner`
+    schedulers: tuple[SchedulerPlace, ...] = ()  # of the cluster; none: there is one
 
 
 @dataclass(frozen=True, slots=True)

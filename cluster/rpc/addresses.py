@@ -5,9 +5,10 @@ import ipaddress
 import socket
 import struct
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput, Unreachable
 from cluster.domain.trust.tokens import split_address
 
 # netdevice(7): all IPv4 addresses with their interfaces' names; an interface's flags, of which one says that it is up.
@@ -136,6 +137,23 @@ def _is_any(host: str) -> bool:
         return False  # a name
 
 
+def resolved(addresses: Sequence[str]) -> str:
+    """Several host:port as a target of gRPC. Names are looked up, which may take a moment; those that are not known
+    are left out. Unreachable where none is."""
+    found: list[tuple[str, int]] = []
+    for address in addresses:
+        try:
+            found.append(socket.getaddrinfo(*split_address(address), type=socket.SOCK_STREAM)[0][4][:2])  # type: ignore[arg-type]
+        except OSError:
+            continue
+    if not found:
+        raise Unreachable(f"{','.join(addresses)} cannot be reached: none of these host names is known")
+    if all(":" not in host for host, _ in found):
+        return "ipv4:" + ",".join(f"{host}:{port}" for host, port in found)
+    mapped = [(host if ":" in host else f"::ffff:{host}", port) for host, port in found]
+    return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in mapped)
+
+
 def reachable(host: str, scheduler: str) -> str:
     """The host under which others reach a server that listens on `host`. If that is every interface: the one that
     leads to the scheduler (asked of the kernel; nothing is sent)."""
@@ -144,7 +162,8 @@ def reachable(host: str, scheduler: str) -> str:
     if not scheduler:
         return "127.0.0.1"
     try:
-        family, kind, _, _, target = socket.getaddrinfo(*split_address(scheduler), type=socket.SOCK_DGRAM)[0]
+        first = scheduler.split(",")[0]
+        family, kind, _, _, target = socket.getaddrinfo(*split_address(first), type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind) as probe:
             probe.connect(target)
             found = str(probe.getsockname()[0])

@@ -4,7 +4,8 @@ import grpc
 import grpc.aio
 
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.tokens import check_address
+from cluster.domain.trust.tokens import check_addresses
+from cluster.rpc.addresses import resolved
 from cluster.rpc.credentials import client_credentials
 from cluster.rpc.process_limits import check_room
 
@@ -35,7 +36,8 @@ _OPTIONS: list[tuple[str, int]] = [
 
 
 def dial(address: str, credentials: Credentials, server_name: str) -> grpc.aio.Channel:
-    """A channel to the server at `address` (host:port) that proves `server_name` (`Identity.server_name`).
+    """A channel to the server at `address` (host:port) that proves `server_name` (`Identity.server_name`). Of several
+    addresses (with commas between) it goes to one that answers, and on to another when that ends.
 
     Connects with the first call. Wrap calls in `cluster.rpc.errors.calling(address)`: to a dead address they fail at
     once (Unreachable), to somebody else with Untrusted. InvalidInput for a malformed address, NotAuthenticated when
@@ -48,4 +50,10 @@ def secure_channel(address: str, credentials: grpc.ChannelCredentials, server_na
     """Does what `dial` does, for credentials that were made already."""
     check_room()
     name = ("grpc.ssl_target_name_override", server_name)
-    return grpc.aio.secure_channel(f"dns:///{check_address(address)}", credentials, options=[*_OPTIONS, name])
+    return grpc.aio.secure_channel(_target(address), credentials, options=[*_OPTIONS, name])
+
+
+def _target(address: str) -> str:
+    """As gRPC has it, which knows names one at a time alone."""
+    several = check_addresses(address)
+    return f"dns:///{several[0]}" if len(several) == 1 else resolved(several)

@@ -37,6 +37,7 @@ class Joined:
     certificate_pem: bytes
     ca_pem: bytes
     scheduler_address: str
+    schedulers: tuple[str, ...] = ()  # of the cluster; none: there is one
 
 
 async def join_by_token(
@@ -72,7 +73,8 @@ async def join_by_token(
         raise Untrusted(f"the scheduler at {token.address} answered an identity of cluster {identity.cluster_id}")
     if kind and identity.kind is not kind:
         raise Untrusted(f"the scheduler at {token.address} made a {identity.kind} of what can only be a {kind}")
-    return Joined(identity, answer.certificate, ca_pem, _scheduler_address(answer.scheduler_address, token.address))
+    address = _scheduler_address(answer.scheduler_address, token.address)
+    return Joined(identity, answer.certificate, ca_pem, address, tuple(answer.schedulers))
 
 
 async def renew(channel: grpc.aio.Channel, address: str, request: bytes, hosts: Sequence[str] = ()) -> bytes:

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.scheduler.leadership import Contender, LeadWish, Roster
@@ -18,12 +18,24 @@ logger = logging.getLogger(__name__)
 LEAST_LEASE, MOST_LEASE, USUAL_LEASE = 2.0, 20.0, 10.0  # seconds; jobs live for 45 s without a scheduler
 
 
+class SchedulerView(NamedTuple):
+    """One of the schedulers of this cluster."""
+
+    address: str
+    leads: bool
+    silent: float  # seconds for which nothing was heard of it; 0: it is there
+
+
 class Leadership(Protocol):
     """What a scheduler that serves wants to know of it."""
 
     @property
     def holds(self) -> bool:
         """Whether nobody else can have taken over."""
+        ...
+
+    def schedulers(self) -> Sequence[SchedulerView]:
+        """All of the cluster, by their addresses; none: there is one."""
         ...
 
 
@@ -33,6 +45,9 @@ class Alone:
     @property
     def holds(self) -> bool:
         return True
+
+    def schedulers(self) -> Sequence[SchedulerView]:
+        return ()
 
 
 ALONE = Alone()
@@ -71,9 +86,11 @@ class Leading:
     def holds(self) -> bool:
         return not self._node.is_over and (self._lasting or self._node.leads(boot_clock()))
 
-    def away(self, address: str) -> float:
-        """Seconds for which nothing was heard of the scheduler there; 0: it is there."""
-        return self.roster.silence(address, boot_clock())
+    def schedulers(self) -> Sequence[SchedulerView]:
+        now = boot_clock()
+        return [
+            SchedulerView(each, each == self.address, self.roster.silence(each, now)) for each in self.roster.addresses
+        ]
 
     async def take(self) -> None:
         """Returns when we lead. ClusterError where the store cannot be asked at all by one that takes it at once."""
@@ -88,12 +105,21 @@ class Leading:
                 self._tell_who_leads()
 
     async def keep(self) -> None:
-        """Goes on until another has taken over, or it is cancelled."""
+        """Goes on until another has taken over, or it is cancelled. Who does not reach the store for long, while others
+        may, gives up, too: whoever is connected here is to go there."""
         while not self._node.is_over:
+            if self._is_cut_off():
+                logger.critical("the store %s does not answer here, and others stand by: it gives up", self._place)
+                self.over.set()
+                return
             answered = await self._try(LeadWish.KEEP)
             await asyncio.sleep(self._beat / 4 if self._lasting else self._node.pause(answered=answered))
         logger.critical("%s", TakenOver(self._place))
         self.over.set()
+
+    def _is_cut_off(self) -> bool:
+        others = any(not each.silent and not each.leads for each in self.schedulers())
+        return not self._lasting and others and self._node.unsure_for(boot_clock()) > self._node.lease
 
     async def leave(self) -> None:
         """Lets the next one take over at once, if the store hears it."""

@@ -95,7 +95,7 @@ class SchedulerOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReadyScheduler:
-    """What there is to know of a scheduler that serves. `scheduler.json` holds the first four."""
+    """What there is to know of a scheduler that serves. `scheduler.json` holds the first four, and all schedulers."""
 
     address: str  # host:port by which this machine reaches it
     join_address: str
@@ -153,6 +153,9 @@ async def _serve(
             if gateway:
                 gateway.start(service.address)
             await _announce(service, authority, directory, ready)
+            if leading:
+                leading.changed = partial(_schedulers_changed, service, authority, directory)
+                leading.changed()
         except (Exhausted, Unreachable) as error:  # the first start makes what must be kept
             raise Unusable(f"no cluster can be made in {directory}: {error}") from None
         await _first_of(stop.wait(), service.ended.wait(), over.wait())
@@ -175,15 +178,18 @@ async def _service(
     directory = options.directory
     targets = NoticeTargets.configured(options.notify_urls, options.notify_commands)
     credentials = _credentials(authority, directory)
-    how = {"may_lose": options.store_may_lose, "turn_over": options.turn_over}
-    term = leading.term if leading else 0
-    store = open_store(directory, options.store, authority.cluster_id, term=term, **how)
+    where = directory, options.store, authority.cluster_id
+    how = partial(open_store, may_lose=options.store_may_lose, turn_over=options.turn_over)
+    if leading:  # in a thread: the lead is to be kept meanwhile
+        store = await asyncio.to_thread(how, *where, term=leading.term)
+    else:
+        store = how(*where)
     try:
         credentials = _valid(authority, credentials)
         look_at_each_object_once()
         core = await recovered(store, options.lease)
-        where = directory, targets, options.limits, shared, leading or ALONE
-        return SchedulerService(authority, credentials, store, core, *where)
+        rest = directory, targets, options.limits, shared, leading or ALONE
+        return SchedulerService(authority, credentials, store, core, *rest)
     except BaseException:
         store.close()
         raise
@@ -262,16 +268,27 @@ async def _announce(
 ) -> None:
     """Lets this machine know where we are, and the caller that we serve."""
     _tell(directory / TOKEN, str(service.new_local_token()).encode())
-    status = ReadyScheduler(service.address, service.join_address, os.getpid(), authority.cluster_id)
-    fields = asdict(status)
-    del fields["join_token"], fields["doubt"], fields["outside_address"]
-    _tell(directory / STATUS, json.dumps(fields).encode())
+    status = _tell_status(service, authority, directory)
     if not service.admission.members.tokens():  # it serves for the first time, or a start before came to nothing
         token, record = service.new_token(Role.WORKER, FIRST_TOKEN_LIFE, FIRST_TOKEN_USES)
         await service.admission.add(record)
         status = replace(status, join_token=str(token))
     logger.info("serving cluster %s on %s, joining on %s", authority.cluster_id, service.address, service.join_address)
     ready(replace(status, outside_address=service.outside_address, doubt=service.doubt))
+
+
+def _tell_status(service: SchedulerService, authority: Authority, directory: Path) -> ReadyScheduler:
+    status = ReadyScheduler(service.address, service.join_address, os.getpid(), authority.cluster_id)
+    fields = asdict(status) | {"schedulers": service.schedulers()}
+    del fields["join_token"], fields["doubt"], fields["outside_address"]
+    _tell(directory / STATUS, json.dumps(fields).encode())
+    return status
+
+
+def _schedulers_changed(service: SchedulerService, authority: Authority, directory: Path) -> None:
+    """There are others than before: workers are told, and whoever calls from this machine finds them."""
+    _tell_status(service, authority, directory)
+    service.schedulers_changed()
 
 
 def _tell(path: Path, text: bytes) -> None:

@@ -108,7 +108,8 @@ class SchedulerService:
         self._store = store
         self._health = Health(SERVICES)
         self._gate = self._new_gate()
-        self._sessions = SessionLines(self.driver, self.admission.members.expelled_users)
+        self._leading = leading
+        self._sessions = SessionLines(self.driver, self.admission.members.expelled_users, self.schedulers)
         self.expelling = Expelling(self.driver, self.admission, self._renew_admin)
         self.contents = StoredContents(shared, is_shared=shared != directory)
         relay, files = Relay(), OutputFiles(shared / OUTPUTS)
@@ -116,7 +117,7 @@ class SchedulerService:
         keeping = self._keeping(files, limits)
         offered = operations(
             *(self.driver, self.admission, self.expelling, self.new_token, sources, files, targets, self.contents),
-            keeping,
+            *(keeping, leading),
         )
         handlers: dict[str, Any] = {}
         passed: dict[str, Any] = {}
@@ -210,6 +211,14 @@ class SchedulerService:
     def _renew_own(self) -> Credentials:
         return refresh_credentials(self._authority, self._directory, time.time(), LATEST)
 
+    def schedulers(self) -> list[str]:
+        """The addresses of all of the cluster; none: there is one."""
+        return [each.address for each in self._leading.schedulers()]
+
+    def schedulers_changed(self) -> None:
+        """Call this when there are others than before: workers are told."""
+        self._sessions.schedulers_changed()
+
     def _members_changed(self) -> None:
         self._gate.recheck()
         self._sessions.tell_expelled()
@@ -239,7 +248,9 @@ class SchedulerService:
         await self._until_stopped(Notifier(self.driver, self._targets, secret, self._authority.cluster_id).run)
 
     async def _join(self, request: scheduler_pb2.JoinRequest) -> scheduler_pb2.JoinResponse:
-        return await join(self.admission, self._authority, self._told_address, request)
+        joined = await join(self.admission, self._authority, self._told_address, request)
+        joined.schedulers.extend(self.schedulers())
+        return joined
 
     async def _until_stopped(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Goes on until nothing can be asked any more: the driver has said why. Where that may pass, it begins anew."""

@@ -64,6 +64,8 @@ class Line:
         self._asked: dict[AttemptKey, None] = {}  # whose results are to be asked for
         self._expelled: Sequence[ExpelledUser] | None = None  # to be told; None: nothing new
         self._told: Sequence[ExpelledUser] | None = None
+        self._schedulers: Sequence[str] | None = None  # as _expelled
+        self._told_schedulers: Sequence[str] | None = None
         self._end: ClusterError | None = None
         self._wake = asyncio.Event()
 
@@ -92,6 +94,12 @@ class Line:
             self._told = self._expelled = users
             self._wake.set()
 
+    def tell_schedulers(self, addresses: Sequence[str]) -> None:
+        """Tells the worker where all schedulers of the cluster are, if that is new."""
+        if addresses != self._told_schedulers:
+            self._told_schedulers = self._schedulers = addresses
+            self._wake.set()
+
     def close(self, why: str) -> None:
         """Ends the session with an error that tells the worker why."""
         self._finish(Conflict(why))
@@ -112,7 +120,8 @@ class Line:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._messages or self._open or self._asked or self._expelled is not None:
+            told = self._expelled is not None or self._schedulers is not None
+            if self._messages or self._open or self._asked or told:
                 count = fitting(self._messages[: joinable(self._messages)])
                 response = response_to_proto(self._messages[:count])
                 response.open_output.extend(self._open)
@@ -121,6 +130,9 @@ class Line:
                 if self._expelled is not None:
                     response.expelled.CopyFrom(expelled_to_proto(self._expelled))
                     self._expelled = None
+                if self._schedulers is not None:
+                    response.schedulers.CopyFrom(scheduler_pb2.SchedulerAddresses(addresses=self._schedulers))
+                    self._schedulers = None
                 self._messages, self._open = self._messages[count:], []
                 if self._messages:
                     self._wake.set()
@@ -136,8 +148,15 @@ class Line:
 class SessionLines:
     """All workers that are connected."""
 
-    def __init__(self, driver: Driver, expelled_users: Callable[[], Sequence[ExpelledUser]]) -> None:
-        """`expelled_users` are those whom workers must not let in at their own API."""
+    def __init__(
+        self,
+        driver: Driver,
+        expelled_users: Callable[[], Sequence[ExpelledUser]],
+        schedulers: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """`expelled_users` are those whom workers must not let in at their own API; `schedulers` are the addresses of
+        all that there are (none: there is one)."""
+        self._schedulers = schedulers
         self._driver = driver
         self._expelled_users = expelled_users
         self._lines: dict[str, Line] = {}  # by worker id: the newest session of each
@@ -154,6 +173,11 @@ class SessionLines:
         users = self._expelled_users()
         for line in self._lines.values():
             line.expel(users)
+
+    def schedulers_changed(self) -> None:
+        """Call this when there are others than before."""
+        for line in self._lines.values():
+            line.tell_schedulers(self._schedulers())
 
     async def serve(
         self, worker_id: str, requests: AsyncIterator[scheduler_pb2.SessionRequest]
@@ -175,6 +199,7 @@ class SessionLines:
                 name = await self._name(worker_id)
                 self._lines[worker_id] = line
                 line.expel(self._expelled_users())
+                line.tell_schedulers(self._schedulers())
                 self._driver.watchers.all_changed()
                 logger.info("worker %s is connected", name)
             async for response in line.responses():

@@ -117,14 +117,26 @@ class WhoAmIRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WhoAmIResponse(_message.Message):
-    __slots__ = ("name", "role", "id")
+    __slots__ = ("name", "role", "id", "schedulers")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     role: str
     id: str
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+    schedulers: _containers.RepeatedCompositeFieldContainer[SchedulerInfo]
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., id: _Optional[str] = ..., schedulers: _Optional[_Iterable[_Union[SchedulerInfo, _Mapping]]] = ...) -> None: ...
+
+class SchedulerInfo(_message.Message):
+    __slots__ = ("address", "leads", "silent")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LEADS_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    leads: bool
+    silent: float
+    def __init__(self, address: _Optional[str] = ..., leads: _Optional[bool] = ..., silent: _Optional[float] = ...) -> None: ...
 
 class User(_message.Message):
     __slots__ = ("name", "role", "created_at", "revoked_at", "joined", "id")

@@ -25,18 +25,20 @@ class JoinRequest(_message.Message):
     def __init__(self, secret: _Optional[str] = ..., csr: _Optional[bytes] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., previous: _Optional[bytes] = ..., hosts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
-    __slots__ = ("certificate", "ca_certificate", "cluster_id", "identity", "scheduler_address")
+    __slots__ = ("certificate", "ca_certificate", "cluster_id", "identity", "scheduler_address", "schedulers")
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     CA_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     SCHEDULER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
     certificate: bytes
     ca_certificate: bytes
     cluster_id: str
     identity: str
     scheduler_address: str
-    def __init__(self, certificate: _Optional[bytes] = ..., ca_certificate: _Optional[bytes] = ..., cluster_id: _Optional[str] = ..., identity: _Optional[str] = ..., scheduler_address: _Optional[str] = ...) -> None: ...
+    schedulers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, certificate: _Optional[bytes] = ..., ca_certificate: _Optional[bytes] = ..., cluster_id: _Optional[str] = ..., identity: _Optional[str] = ..., scheduler_address: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("csr", "hosts")
@@ -239,7 +241,7 @@ class SmallOutput(_message.Message):
     def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown", "expelled", "freeze", "ask_results")
+    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown", "expelled", "freeze", "ask_results", "schedulers")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ASSIGN_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
@@ -251,6 +253,7 @@ class SessionResponse(_message.Message):
     EXPELLED_FIELD_NUMBER: _ClassVar[int]
     FREEZE_FIELD_NUMBER: _ClassVar[int]
     ASK_RESULTS_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     assign: _containers.RepeatedCompositeFieldContainer[Assign]
     stop: _containers.RepeatedCompositeFieldContainer[Stop]
@@ -262,7 +265,14 @@ class SessionResponse(_message.Message):
     expelled: ExpelledUsers
     freeze: _containers.RepeatedCompositeFieldContainer[Freeze]
     ask_results: _containers.RepeatedCompositeFieldContainer[Attempts]
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., expelled: _Optional[_Union[ExpelledUsers, _Mapping]] = ..., freeze: _Optional[_Iterable[_Union[Freeze, _Mapping]]] = ..., ask_results: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
+    schedulers: SchedulerAddresses
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., expelled: _Optional[_Union[ExpelledUsers, _Mapping]] = ..., freeze: _Optional[_Iterable[_Union[Freeze, _Mapping]]] = ..., ask_results: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., schedulers: _Optional[_Union[SchedulerAddresses, _Mapping]] = ...) -> None: ...
+
+class SchedulerAddresses(_message.Message):
+    __slots__ = ("addresses",)
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExpelledUsers(_message.Message):
     __slots__ = ("users",)

@@ -35,6 +35,7 @@ class Hooks:
     welcomed: Callable[[], None]
     expelled: Callable[[Sequence[ExpelledUser]], None]  # whom the own API must not let in, all of them
     refused: Callable[[ClusterError], None]  # a session ended, or never came to be
+    schedulers: Callable[[Sequence[str]], None] = lambda _: None  # of the cluster, where each is; none: there is one
     own_saved: Callable[[], bool] = lambda: True  # whether what was handed over is on disk
     own_unfinished: Callable[[], bool] = lambda: False  # whether jobs of the own API run or wait
     idle: Callable[[str], None] = lambda why: None  # it is to leave, having nothing to do: why, in words

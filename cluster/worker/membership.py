@@ -24,6 +24,7 @@ from cluster.pki.renewal_loop import keep_renewed
 from cluster.pki.spare_files import write_with_spare
 from cluster.rpc.channel import dial
 from cluster.rpc.join_client import renew
+from cluster.worker.known_schedulers import KnownSchedulers
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Membership:
         self._directory = directory
         self.state = state
         self.credentials = credentials
+        self.schedulers = KnownSchedulers(directory)
         self._refused = asyncio.Event()
         self._amending = threading.Lock()
 

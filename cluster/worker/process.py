@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cluster.domain.base.errors import InvalidInput, NotAuthenticated
 from cluster.domain.trust.identity import MAX_NAME_LENGTH, check_name
-from cluster.domain.trust.tokens import check_address
+from cluster.domain.trust.tokens import check_addresses
 from cluster.pki.files import private_directory, the_only_one
 from cluster.rpc.gateway_keeper import GatewayKeeper, HttpOptions
 from cluster.rpc.process_limits import allow_many_files
@@ -137,7 +137,7 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
     """Finds out who this worker is, joining a cluster if need be; `anew`: because it was refused."""
     name = check_name(options.name) if options.name else ""
     if options.scheduler:
-        check_address(options.scheduler)
+        check_addresses(options.scheduler)
     check_jobs_options(options)  # before a token is spent
     if options.idle_exit is not None and options.idle_exit <= 0:
         raise InvalidInput("--idle-exit 0: say for how long it is to wait for work, such as 10m")
@@ -168,9 +168,10 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
 
     def address() -> str:
         """Asked at each try: a scheduler on this machine may be back at another port."""
-        known = options.scheduler or local_address(local, membership.state.cluster_id) or membership.state.scheduler
+        given = options.scheduler or local_address(local, membership.state.cluster_id)
+        known = given or membership.state.scheduler
         membership.amend(scheduler=known)
-        return known
+        return membership.schedulers.beside(known, given=bool(given))
 
     if not address():
         raise InvalidInput("nothing says where this worker's scheduler is: name it with --scheduler HOST:PORT")

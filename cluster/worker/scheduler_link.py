@@ -64,6 +64,7 @@ class SchedulerLink:
             asked_for_output=self._on_asked_for_output,
             asked_for_results=self.asked_for_results,
             expelled=self.hooks.expelled,
+            schedulers=self.hooks.schedulers,
             closed=self._on_closed,
         )
         try:

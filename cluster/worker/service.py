@@ -182,6 +182,7 @@ class WorkerService:
             registered=self._registered,
             welcomed=self.usable.set,
             expelled=self._expelled.replace,
+            schedulers=self.membership.schedulers.replace,
             refused=self._refused,
         )
 

@@ -43,6 +43,7 @@ class SessionCallbacks:
     asked_for_output: Callable[[scheduler_pb2.OpenOutput], None]
     asked_for_results: Callable[[Sequence[AttemptKey]], None]
     expelled: Callable[[Sequence[ExpelledUser]], None]  # all of them: whom our own API must not let in
+    schedulers: Callable[[Sequence[str]], None]  # where each of them is
     closed: Callable[[int, ClusterError], None]
 
 
@@ -106,19 +107,26 @@ class Session:
                 await channel.close()
 
     async def _register(self) -> _Registered:
-        """Dials until somebody answers, or says no."""
-        dials: set[asyncio.Task[_Registered]] = set()
+        """Dials one scheduler after another until one answers, or says no, or nobody is at any of them."""
+        dials: dict[asyncio.Task[_Registered], str] = {}
+        addresses, count, absent = self.address.split(","), 0, set[str]()
         try:
             while True:
                 if len(dials) < MOST_DIALS:
-                    dials.add(asyncio.create_task(_dial(self.address, self._credentials, self._registration)))
+                    address, count = addresses[count % len(addresses)], count + 1
+                    dials[asyncio.create_task(_dial(address, self._credentials, self._registration))] = address
                 done, _ = await asyncio.wait(dials, timeout=DIAL_AGAIN, return_when=asyncio.FIRST_COMPLETED)
                 if done:
                     first = min(done, key=lambda dial: dial.exception() is not None)
-                    dials.discard(first)
-                    return first.result()
+                    address = dials.pop(first)
+                    if isinstance(first.exception(), Unreachable) and len(absent | {address}) < len(addresses):
+                        absent.add(address)
+                        continue
+                    registered = first.result()
+                    self.address = address
+                    return registered
         finally:
-            await _hang_up(dials)
+            await _hang_up(set(dials))
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         """Says how it ended. A callback, because a task that is cancelled before its first step runs none of its own
@@ -141,6 +149,8 @@ class Session:
                     await self._listener.received(self.number, commands)
                 if response.HasField("expelled"):
                     self._listener.expelled(expelled_from_proto(response.expelled))
+                if response.HasField("schedulers"):
+                    self._listener.schedulers(response.schedulers.addresses)
                 for wanted in response.open_output:
                     self._listener.asked_for_output(wanted)
                 if response.ask_results:
@@ -177,7 +187,8 @@ async def _dial(address: str, credentials: Credentials, registration: scheduler_
     channel = dial(address, credentials, scheduler_server_name(credentials.identity.cluster_id))
     try:
         stub = scheduler_pb2_grpc.SchedulerStub(channel)
-        return channel, await stub.Register(registration, timeout=REGISTER_TIMEOUT)
+        with calling(address):
+            return channel, await stub.Register(registration, timeout=REGISTER_TIMEOUT)
     except BaseException:
         await channel.close()
         raise

@@ -21,6 +21,7 @@ NEEDED = {
     "execute": {"bwrap": "bubblewrap"},
     "grpc": {"node": "nodejs", "npm": "npm"},
     "redis": {"redis-server": "redis-server", "redis-cli": "redis-tools"},
+    "standby": {"redis-server": "redis-server", "redis-cli": "redis-tools"},
     "operations": {"systemd-analyze": "systemd"},
 }
 needs_machines = pytest.mark.skipif(missing() is not None, reason=missing() or "")

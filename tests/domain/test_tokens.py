@@ -6,7 +6,7 @@ import pytest
 
 from cluster.domain.base.errors import InvalidInput, NotAuthenticated
 from cluster.domain.trust.identity import Role
-from cluster.domain.trust.tokens import JoinToken, TokenRecord, admit, parse_join_token, split_address
+from cluster.domain.trust.tokens import JoinToken, TokenRecord, admit, check_addresses, parse_join_token, split_address
 
 PIN = "ab" * 32
 SECRET = "abcdefghijklmnopqrstuvwxyzABC-_9"
@@ -88,3 +88,10 @@ def test_a_revoked_or_unknown_token_lets_nobody_in() -> None:
 def test_a_token_grants_only_what_can_be_granted(role: Role, user: str) -> None:
     with pytest.raises(InvalidInput):
         replace(RECORD, role=role, user=user)
+
+
+def test_several_addresses_stand_in_one_text() -> None:
+    assert check_addresses("a:1, [::1]:2,a:1") == ("a:1", "[::1]:2")
+    for wrong in ("a:1,", "a:1,b", "a:1,0.0.0.0:2"):
+        with pytest.raises(InvalidInput):
+            check_addresses(wrong)

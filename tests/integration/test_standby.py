@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, Unreachable
 from cluster.domain.scheduler.leadership import Contender, LeadWish
 from cluster.pki.authority import open_authority
+from cluster.rpc.addresses import resolved
 from cluster.scheduler.leading import Leading
 from cluster.scheduler.process import SchedulerOptions, serve
 from cluster.store.interface import TakenOver
 from cluster.store.redis.lead import LeadTable
 from cluster.store.redis.store import RedisStore
+from cluster.worker.known_schedulers import KnownSchedulers
 from tests.redis_servers import RedisServer, redis_server
 
 pytestmark = pytest.mark.slow
@@ -113,3 +115,24 @@ def test_what_cannot_stand_by_is_refused_in_one_line(empty: RedisServer, tmp_pat
     assert "without its CA" in refused(ClusterError)
     own = open_authority(shared, time.time()).cluster_id
     assert f"its CA is of {own}, its data of {CLUSTER}" in refused(ClusterError)
+
+
+def test_a_worker_looks_where_it_was_told_and_forgets_who_is_no_scheduler_any_more(tmp_path: Path) -> None:
+    known = KnownSchedulers(tmp_path)
+    assert known.beside("a:1", given=False) == "a:1"
+    known.replace(["b:1", "c:1"])
+    known.replace(["b:1", "nonsense"])  # is not believed, and nothing of it
+    again = KnownSchedulers(tmp_path)
+    assert (again.beside("a:1", given=False), again.beside("a:1,c:1", given=True)) == ("b:1,c:1", "a:1,c:1,b:1")
+    again.replace([])
+    assert KnownSchedulers(tmp_path).beside("a:1", given=False) == "a:1"
+    (tmp_path / "schedulers.json").write_text("{")
+    assert KnownSchedulers(tmp_path).beside("a:1", given=False) == "a:1"
+
+
+def test_several_addresses_are_one_target() -> None:
+    assert resolved(["127.0.0.1:1", "127.0.0.2:2"]) == "ipv4:127.0.0.1:1,127.0.0.2:2"
+    assert resolved(["127.0.0.1:1", "[::1]:2"]) == "ipv6:[::ffff:127.0.0.1]:1,[::1]:2"
+    assert resolved(["nobody.invalid:1", "127.0.0.2:2"]) == "ipv4:127.0.0.2:2"
+    with pytest.raises(Unreachable, match="none of these host names is known"):
+        resolved(["nobody.invalid:1"])

@@ -16,7 +16,7 @@ KEEPS = 0.15  # of the lease, between two words of the leader
 LOOKS = 0.1  # of the lease, between two looks of one that stands by
 LONGEST = 0.5  # seconds between two looks, and so what a takeover takes beyond the lease
 AGAIN = 0.1  # of the lease: after the store has not answered
-SILENT = 3.0  # leases without a word after which a scheduler on the list is taken to be away
+SILENT = 1.0  # leases without a word after which a scheduler on the list is taken to be away
 FORGOTTEN = 86_400.0  # seconds without a word after which it leaves the list
 
 
@@ -86,6 +86,10 @@ class Contender:
     def leads(self, now: float) -> bool:
         """Whether nobody else can have taken over."""
         return bool(self.term) and not self.is_over and now - self._kept <= SURE * self.lease
+
+    def unsure_for(self, now: float) -> float:
+        """Seconds since when somebody else may have taken over."""
+        return max(0.0, now - self._kept - SURE * self.lease)
 
     def pause(self, *, answered: bool) -> float:
         """Seconds until the next wish."""

@@ -100,6 +100,12 @@ def check_address(text: str) -> str:
     return text
 
 
+def check_addresses(text: str) -> tuple[str, ...]:
+    """The addresses in a text that may have several, with commas between: of schedulers of which one leads.
+    InvalidInput for one that is none."""
+    return tuple(dict.fromkeys(check_address(each.strip()) for each in text.split(",")))
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
     """What the scheduler keeps of a token. Times are Unix seconds; `id` is what people list and revoke it by.

@@ -50,7 +50,10 @@ class UsersDoor(admin_pb2_grpc.UsersServicer):
 
     async def WhoAmI(self, request: admin_pb2.WhoAmIRequest, context: Context) -> admin_pb2.WhoAmIResponse:
         caller = current_caller()
-        return admin_pb2.WhoAmIResponse(name=caller.identity.name, role=caller.role, id=caller.user_id)
+        schedulers = [admin_pb2.SchedulerInfo(**each._asdict()) for each in self._users.schedulers()]
+        return admin_pb2.WhoAmIResponse(
+            name=caller.identity.name, role=caller.role, id=caller.user_id, schedulers=schedulers
+        )
 
     async def ListUsers(self, request: admin_pb2.ListUsersRequest, context: Context) -> admin_pb2.ListUsersResponse:
         users, after = await self._users.list(request.after, request.limit)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.leading import ALONE, Leadership
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.contents import ContentOperations
@@ -56,6 +57,7 @@ def operations(
     targets: NoticeTargets,
     contents: Contents,
     keeping: KeepingOperations,
+    leading: Leadership = ALONE,
 ) -> Operations:
     kept = ContentOperations(driver, contents)
     jobs = JobOperations(driver, sources.last_bytes, targets, kept)
@@ -64,7 +66,7 @@ def operations(
         OutputOperations(driver, sources, files),
         WorkerOperations(driver, expelling),
         TokenOperations(driver, admission, expelling, new_token),
-        UserOperations(driver, expelling),
+        UserOperations(driver, expelling, leading),
         OrderOperations(driver),
         QueueOperations(driver),
         FamilyOperations(driver),

@@ -8,6 +8,7 @@ from cluster.domain.trust.identity import Caller
 from cluster.domain.trust.users import UserRecord
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.leading import ALONE, Leadership, SchedulerView
 from cluster.scheduler.listing import listed
 from cluster.scheduler.message_checks import check_text
 from cluster.scheduler.operations.members import Revocation, revoked, worker_names
@@ -22,9 +23,13 @@ class UserView(NamedTuple):
 
 
 class UserOperations:
-    def __init__(self, driver: Driver, expelling: Expelling) -> None:
-        self._driver = driver
+    def __init__(self, driver: Driver, expelling: Expelling, leading: Leadership = ALONE) -> None:
+        self._driver, self._leading = driver, leading
         self._expelling = expelling
+
+    def schedulers(self) -> Sequence[SchedulerView]:
+        """Those of the cluster, as whoever asks who it is may know, too; none: there is one."""
+        return self._leading.schedulers()
 
     async def list(self, after: str = "", limit: int = 0) -> tuple[Sequence[UserView], str]:
         """Oldest first, those after the user of that name; as `WorkerOperations.list` in the rest."""
