@@ -95,7 +95,7 @@ class SchedulerOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReadyScheduler:
-    """What there is to know of a scheduler that serves. `scheduler.json` holds the first four, and all schedulers."""
+    """What there is to know of a scheduler that serves. `scheduler.json` holds the first four; and all, of several."""
 
     address: str  # host:port by which this machine reaches it
     join_address: str
@@ -279,7 +279,9 @@ async def _announce(
 
 def _tell_status(service: SchedulerService, authority: Authority, directory: Path) -> ReadyScheduler:
     status = ReadyScheduler(service.address, service.join_address, os.getpid(), authority.cluster_id)
-    fields = asdict(status) | {"schedulers": service.schedulers()}
+    fields = asdict(status)
+    if schedulers := service.schedulers():
+        fields["schedulers"] = schedulers
     del fields["join_token"], fields["doubt"], fields["outside_address"]
     _tell(directory / STATUS, json.dumps(fields).encode())
     return status

@@ -40,7 +40,7 @@ def test_each_route_lets_in_whom_the_table_of_roles_lets_in(tmp_path: Path) -> N
                 assert answer.status not in (401, 500), (route, role, answer)
         for role, token in tokens.items():
             me = (await gateway.showing(token).ask("GET", "/v1/whoami")).json
-            assert me == {"name": f"a-{role}", "role": role, "id": f"a-{role}"}
+            assert me == {"name": f"a-{role}", "role": role, "id": f"a-{role}", "schedulers": []}
 
     in_gateway(tmp_path, body)
 
