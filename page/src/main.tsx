@@ -125,4 +125,6 @@ function decoded(text: string): string {
 
 takeToken();
 showTheme();
-render(<Boundary><App /></Boundary>, document.getElementById("page")!);
+const root = document.getElementById("page")!;
+root.replaceChildren(); // what is said there until this runs
+render(<Boundary><App /></Boundary>, root);

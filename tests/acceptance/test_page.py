@@ -104,6 +104,7 @@ def test_a_row_of_the_list_follows_its_job_without_being_asked_for(shown: Shown)
         asked.clear()
         shown.command.ok("job", "cancel", "followed")
         expect(row).to_contain_text("cancelled")
+        assert "The page is loading" not in seen.page.locator("body").inner_text()
         assert asked == []  # the stream has brought the row with the event
 
 
