@@ -103,6 +103,28 @@ def test_a_job_that_is_gone_and_a_worker_that_is_gone_are_said_to_be(shown: Show
         expect(seen.page.get_by_role("main")).to_contain_text("There is no such worker")
 
 
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [
+        ("head -c 10000000 /dev/zero | tr '\\0' x; echo the end", "the end"),
+        (
+            'awk \'BEGIN { for (i = 0; i < 1000000; i++) printf "\\033[3%dm%d", i % 8, i % 10; print "the end" }\'',
+            "the end",
+        ),
+    ],
+    ids=["10 MB on one line", "a million colours"],
+)
+def test_output_that_no_terminal_likes_is_shown_to_its_end(shown: Shown, line: str, end: str) -> None:
+    job = shown.command.ok("job", "submit", "--json", "--max-output", "100MB", "--", "sh", "-c", line).json["number"]
+    shown.command.ok("job", "wait", str(job))
+    with opened(shown.browser, shown.url) as seen:
+        seen.go(f"#/jobs/{job}")
+        expect(seen.page.get_by_role("log")).to_contain_text(end)
+        seen.go("#/jobs")
+        expect(seen.page.get_by_role("heading", name="Jobs")).to_be_visible()  # it still answers
+        assert seen.complaints == []
+
+
 def test_a_name_of_a_thousand_emoji_breaks_no_view(shown: Shown) -> None:
     name = "\U0001f4a3" * 60
     with opened(shown.browser, shown.url) as seen:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.selectors import check_name
 from tests.acceptance.browser import needs_browser
 from tests.acceptance.command import Command
 from tests.acceptance.daemons import Daemons
@@ -54,6 +56,15 @@ CORPUS = [
 ]
 
 
+def is_name(text: str) -> bool:
+    """Whether a job may be called so."""
+    try:
+        check_name(text)
+    except InvalidInput:
+        return False
+    return bool(text)
+
+
 def test_the_corpus_is_large() -> None:
     assert len(set(CORPUS)) >= 200
 
@@ -66,6 +77,12 @@ def test_nothing_that_people_write_runs_on_the_page(tmp_path: Path) -> None:
         with daemons.client() as client:
             jobs = [client.submit(["sh", "-c", 'printf %s "$@"; printf %s "$@" >&2; exit 3', "-", *texts])]
             jobs += [client.submit(["printf", "%s\n", text]) for text in texts]
+            named = [client.submit(["true"], name=name) for name in filter(is_name, texts)]
+            assert len(named) > 50
+            files = [text.replace("/", "\u2215")[:60] for text in texts]
+            leaves = 'for name in "$@"; do : > "./$name"; done'
+            left = client.submit(["sh", "-c", leaves, "-", *files], out=["*"], max_files=1000)
+            jobs += [*named, left]
             client.wait(*(job.number for job in jobs))
         with own_page(daemons.command) as url, chromium() as browser, opened(browser, url) as seen:
             dialogs: list[str] = []
@@ -75,6 +92,9 @@ def test_nothing_that_people_write_runs_on_the_page(tmp_path: Path) -> None:
                 "#/jobs",
                 "#/jobs/1",
                 "#/workers",
+                "#/workers/box",
+                f"#/jobs/{named[0].number}",
+                f"#/jobs/{left.number}",
                 f"#/jobs/{len(texts) // 2}",
                 f"#/{texts[0]}",
                 f"#/jobs/{texts[0]}",
@@ -84,4 +104,6 @@ def test_nothing_that_people_write_runs_on_the_page(tmp_path: Path) -> None:
                 if view == "#/jobs/1":
                     # It is one line, folded; what a terminal wipes out is gone, and the end of it is in sight.
                     expect(seen.page.get_by_role("log")).to_contain_text("onerror")
+                if view == f"#/jobs/{left.number}":
+                    expect(seen.page.get_by_role("listitem").filter(has_text="onerror").first).to_be_visible()
             assert (seen.page.evaluate("window.ran"), dialogs, seen.complaints) == (None, [], [])
