@@ -15,7 +15,7 @@ from tests.patience import PATIENCE
 pytestmark = [pytest.mark.slow, pytest.mark.extra_page, needs_browser]
 
 NO_CANVAS = "HTMLCanvasElement.prototype.getContext = () => null"
-A_DAY_AHEAD = "{ const now = Date.now; Date.now = () => now() + 86400000 }"
+A_DAY_AHEAD = "{ const now = Date.now; Date.now = () => now() + 86460000 }"  # and a minute: ages are cut to whole hours
 EXTENSION = """
   setInterval(() => { throw new Error("of an extension") }, 50);
   addEventListener("DOMContentLoaded", () => { document.body.append(document.createElement("extension-bar")) });
