@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # From the ground up; packages on one floor do not know each other. `v1` is what protoc writes.
 FLOORS = (
     {"domain", "v1"},
-    {"store", "rpc", "pki", "launcher"},
+    {"store", "rpc", "pki", "launcher", "engines"},
     {"scheduler", "worker", "client"},
     {"gateway", "pools"},
     {"cli"},

@@ -102,12 +102,12 @@ class WorkerGroup(DaemonCommand, click.Group):
 @click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
 @click.option(
     "--runner",
-    type=click.Choice(["local", "ecs", "null"]),  # null: to measure
+    type=click.Choice(["local", "kubernetes", "ecs", "null"]),  # null: to measure
     default="local",
     show_default=True,
     help="What runs its jobs: this machine, or an engine that the next option names.",
 )
-@click.option("--runner-config", default="", metavar="FILE", help="How to reach the engine: TOML, as docs/ecs.md says.")
+@click.option("--runner-config", default="", metavar="FILE", help="How to reach it: TOML, as docs/NAME.md says.")
 @log_options
 @click.option("--join-fd", type=int, hidden=True, allow_from_autoenv=False)
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)

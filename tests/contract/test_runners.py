@@ -10,12 +10,18 @@ import pytest
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.launcher.template import Item, Template
-from cluster.worker.runners import ECS, LOCAL, NULL, runner
+from cluster.worker.runners import ECS, KUBERNETES, LOCAL, NULL, runner
 from cluster.worker.runners.interface import Connect, Reports, Runner
 from tests.engines.aws import aws  # noqa: F401 (a fixture)
+from tests.engines.kube import kube  # noqa: F401 (a fixture)
 from tests.patience import PATIENCE
 
-EVERY = [pytest.param(LOCAL, marks=pytest.mark.slow), pytest.param(ECS, marks=pytest.mark.slow), NULL]
+EVERY = [
+    pytest.param(LOCAL, marks=pytest.mark.slow),
+    pytest.param(ECS, marks=pytest.mark.slow),
+    pytest.param(KUBERNETES, marks=[pytest.mark.slow, pytest.mark.extra_kube]),
+    NULL,
+]
 KEYS = [f"5.{index}#1" for index in range(6)]
 
 
@@ -73,7 +79,11 @@ Case = Callable[[Bench], Awaitable[None]]
 def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Case], None]:
     """Runs a case with one of the runners."""
 
-    engine = request.getfixturevalue("aws").engine() if request.param == ECS else None
+    engine = None
+    if request.param == ECS:
+        engine = request.getfixturevalue("aws").engine()
+    elif request.param == KUBERNETES:
+        engine = request.getfixturevalue("kube").engine("admin")
 
     async def run(case: Case) -> None:
         bench = Bench(runner(request.param, tmp_path / "runner", 2000, engine=engine), tmp_path)

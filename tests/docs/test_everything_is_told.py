@@ -37,6 +37,7 @@ SUBJECTS = (
     "standby",
     "ecs",
     "pools",
+    "kubernetes",
 )
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 

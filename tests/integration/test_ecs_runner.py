@@ -2,77 +2,27 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job import endings
-from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.launcher.messages import Started
 from cluster.domain.launcher.sightings import Sight, Sighting
-from cluster.domain.launcher.template import Item, Template
 from cluster.domain.worker.engine_orders import ContainerOrder
-from cluster.worker.runners import ECS, ecs, engine_containers, engine_of, runner
-from cluster.worker.runners.engine import Engine, EngineFull
-from cluster.worker.runners.interface import Reports, Runner
+from cluster.worker.runners import ECS, ecs, engine_containers, engine_of
+from cluster.worker.runners.engine import EngineFull
 from tests.engines.aws import Aws, aws  # noqa: F401 (a fixture)
+from tests.engines.engine_agent import EngineAgent, run
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
 
-class EcsAgent:
-    """Whoever uses the runner in this directory, and then the next one."""
-
-    def __init__(self, engine: Engine, directory: Path) -> None:
-        self._connect = runner(ECS, directory / "launcher", 100_000, engine=engine)
-        self.reports: Reports = []
-        self._directory = directory
-
-    async def begin(self) -> Runner:
-        self.runner = await self._connect()
-        self._batches = self.runner.batches()
-        return self.runner
-
-    def template(self, script: str, **others: object) -> Template:
-        template = Template(("sh", "-c", script), (("WORD", "said"),), str(self._directory / "out"), fresh_cwd=True)
-        return replace(template, cpus=250, **others)  # type: ignore[arg-type]
-
-    def start(self, template: Template, *keys: str) -> None:
-        self.runner.start(self.runner.define(template), [Item(key, int(key.split(".")[1][0])) for key in keys])
-
-    async def until(self, kind: type[Ended] | type[Started], *keys: str) -> dict[str, Ended | Started]:
-        """The reports of this kind about these attempts."""
-        while True:
-            found = {report.key: report for report in self.reports if isinstance(report, kind) and report.key in keys}
-            if len(found) == len(keys):
-                return found
-            self.reports += await anext(self._batches)
-
-    async def end_of(self, key: str) -> Ended:
-        end = (await self.until(Ended, key))[key]
-        assert isinstance(end, Ended)
-        return end
-
-
-def run(engine: Engine, directory: Path, case: Callable[[EcsAgent], Awaitable[None]]) -> None:
-    async def body() -> None:
-        agent = EcsAgent(engine, directory)
-        await agent.begin()
-        async with asyncio.timeout(PATIENCE):
-            try:
-                await case(agent)
-            finally:
-                await agent.runner.close()
-
-    asyncio.run(body())
-
-
 def test_codes_output_and_variables_are_the_commands_own(aws: Aws, tmp_path: Path) -> None:  # noqa: F811
     # S3.5
-    async def case(agent: EcsAgent) -> None:
+    async def case(agent: EngineAgent) -> None:
         agent.start(agent.template("echo $WORD $CLUSTER_TASK; echo wrong >&2; exit 7"), "5.1#1")
         agent.start(agent.template("kill -9 $$"), "6.0#2")
         agent.start(agent.template("true", upload="ab" * 32), "7.0#1")
@@ -91,7 +41,7 @@ def test_codes_output_and_variables_are_the_commands_own(aws: Aws, tmp_path: Pat
 
 
 def test_what_is_stopped_or_takes_too_long_ends_so(aws: Aws, tmp_path: Path) -> None:  # noqa: F811
-    async def case(agent: EcsAgent) -> None:
+    async def case(agent: EngineAgent) -> None:
         agent.start(agent.template("trap 'echo asked; exit 3' TERM; echo ready; sleep 1000 & wait"), "5.0#1")
         agent.start(agent.template("sleep 1000", timeout=0.2), "6.0#1")
         await agent.until(Started, "5.0#1")
@@ -109,7 +59,7 @@ def test_what_is_stopped_or_takes_too_long_ends_so(aws: Aws, tmp_path: Path) -> 
 
 
 def test_an_image_that_cannot_be_pulled_is_told(aws: Aws, tmp_path: Path) -> None:  # noqa: F811
-    async def case(agent: EcsAgent) -> None:
+    async def case(agent: EngineAgent) -> None:
         agent.start(agent.template("true"), "5.0#1")
         end = await agent.end_of("5.0#1")
         assert end.reason == endings.LAUNCH_FAILED
@@ -122,7 +72,7 @@ def test_who_comes_after_a_crash_goes_on_with_what_runs_and_starts_nothing_twice
     aws: Aws,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    async def case(agent: EcsAgent) -> None:
+    async def case(agent: EngineAgent) -> None:
         go = tmp_path / "go"
         keys = [f"8.{index}#1" for index in range(4)]
         agent.start(agent.template(f"echo a; until test -e {go}; do sleep 0.05; done; echo b; exit 4"), *keys)
@@ -157,7 +107,7 @@ def test_what_was_ordered_without_an_answer_is_found_before_it_is_given_back(
         lost.set()
         raise EngineFull("it does not answer")
 
-    async def case(agent: EcsAgent) -> None:
+    async def case(agent: EngineAgent) -> None:
         agent.start(agent.template("exec sleep 1000"), "9.0#1")
         assert await asyncio.to_thread(lost.wait, PATIENCE)
         agent.runner.stop(["9.0#1"])

@@ -26,8 +26,8 @@ class Sight(Enum):
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """`name`: of the container. `reference`: by which the engine calls it. `node`: the machine that runs it there, if
-    it is told. Times in microseconds since the Unix epoch, 0: not told. `returned`: of what was not begun: the engine
-    had no room for it, so it may start elsewhere. `text`: why, for people."""
+    it is told. Times in microseconds since the Unix epoch, 0: not told; `within_us`: how exactly they are. `returned`:
+    of what was not begun: the engine had no room for it, so it may start elsewhere. `text`: why, for people."""
 
     name: str
     sight: Sight
@@ -39,6 +39,7 @@ class Sighting:
     oom: bool = False
     returned: bool = False
     text: str = ""
+    within_us: int = 0
 
     @property
     def took_us(self) -> int:

@@ -32,6 +32,12 @@ def container_name(owner: str, key: AttemptKey) -> str:
     return f"cluster-{owner[:OWNER_LENGTH]}-{key.job}-{key.index}-{key.attempt}"
 
 
+def name_parts(name: str) -> tuple[str, str, str, str]:
+    """Of a container's name: its owner, and the attempt's job, index and attempt."""
+    _, owner, job, index, attempt = name.split("-")
+    return owner, job, index, attempt
+
+
 def order_of(name: str, item: Item, template: Template) -> ContainerOrder:
     [key] = keys_of((item.key,))
     env = dict(template.env) | {"CLUSTER_ATTEMPT": str(key.attempt)}

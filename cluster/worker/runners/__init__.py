@@ -9,8 +9,8 @@ from cluster.worker.runners.interface import Connect
 from cluster.worker.runners.local import local
 from cluster.worker.runners.null import null
 
-LOCAL, NULL, ECS = "local", "null", "ecs"
-ENGINES = (ECS,)  # what runs attempts elsewhere
+LOCAL, NULL, ECS, KUBERNETES = "local", "null", "ecs", "kubernetes"
+ENGINES = (ECS, KUBERNETES)  # what runs attempts elsewhere
 
 
 def engine_of(name: str, config: Path | None) -> Engine | None:
@@ -18,14 +18,26 @@ def engine_of(name: str, config: Path | None) -> Engine | None:
     ClusterError where it does not answer, has no such thing or lets nobody in."""
     if name not in ENGINES:
         if config is not None:
-            raise InvalidInput(f"--runner-config is for --runner {' and '.join(ENGINES)}; leave it out")
+            raise InvalidInput(f"--runner-config is for --runner {' or '.join(ENGINES)}; leave it out")
         return None
+    engine = {ECS: _ecs, KUBERNETES: _kubernetes}[name](config)
+    engine.check()
+    return engine
+
+
+def _ecs(config: Path | None) -> Engine:
     from cluster.worker.runners.ecs import EcsEngine, EcsSettings
     from cluster.worker.runners.engine_settings import read_settings
 
-    engine = EcsEngine(read_settings(EcsSettings, ECS, config))
-    engine.check()
-    return engine
+    return EcsEngine(read_settings(EcsSettings, ECS, config))
+
+
+def _kubernetes(config: Path | None) -> Engine:
+    from cluster.worker.runners.engine_settings import read_settings
+    from cluster.worker.runners.kubernetes import KubernetesEngine, KubernetesSettings
+
+    settings = read_settings(KubernetesSettings, KUBERNETES, config)
+    return KubernetesEngine(settings, config.parent if config is not None else Path())
 
 
 def runner(name: str, directory: Path, millicpus: int, offer: Offer = NOTHING, engine: Engine | None = None) -> Connect:

@@ -188,7 +188,7 @@ class EcsEngine:
 
     # -- all
 
-    def watch(self, wanted: Wanted, tell: Tell, over: Event) -> None:
+    def watch(self, owner: str, wanted: Wanted, tell: Tell, over: Event) -> None:
         while not over.wait(self._settings.poll):
             asked = {reference: name for name, reference in wanted().items() if reference}
             arns = list(asked)

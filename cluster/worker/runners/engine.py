@@ -48,9 +48,9 @@ class Engine(Protocol):
     def find(self, name: str) -> Sighting | None:
         """The container of that name; None: there is none. Raises EngineFull."""
 
-    def watch(self, wanted: Wanted, tell: Tell, over: Event) -> None:
-        """Tells of each that is wanted what has changed, and of those that it does not know that they are lost. Returns
-        when it is `over`."""
+    def watch(self, owner: str, wanted: Wanted, tell: Tell, over: Event) -> None:
+        """Tells of each that is wanted what has changed, and of those that it does not know that they are lost; and, at
+        first, of what there is of this owner's without being wanted. Returns when it is `over`."""
 
     def stop(self, name: str, reference: str, grace: float) -> None:
         """Ends the container: SIGTERM, and SIGKILL after so many seconds, as far as the engine lets that be chosen.

@@ -15,7 +15,7 @@ from cluster.domain.launcher.engine_core import ContainerSeen, EngineCore
 from cluster.domain.launcher.sightings import Sight, Sighting
 from cluster.domain.launcher.slots import IF_UNBEGUN, Attempt
 from cluster.domain.launcher.template import Item, Template
-from cluster.domain.worker.engine_orders import container_name, not_there, order_of
+from cluster.domain.worker.engine_orders import OWNER_LENGTH, container_name, not_there, order_of
 from cluster.domain.worker.journal import keys_of
 from cluster.worker.runners.engine import Engine, EngineFull, EngineRefused
 from cluster.worker.runners.engine_output import EngineOutput
@@ -32,7 +32,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Container:
-    """`stopping`: the least grace, in seconds, with which it was told to end; None: it was not."""
+    """`stopping`: the least grace, in seconds, with which it was told to end; None: it was not. `early`: what was seen
+    of it last before the answer to its order came."""
 
     key: str
     name: str
@@ -42,6 +43,7 @@ class Container:
     made: bool = False
     stopping: float | None = None
     last: Sighting | None = None
+    early: Sighting | None = None
     ended: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)  # set when something has happened to it
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -65,6 +67,7 @@ class EngineContainers:
         self._news: list[tuple[str, str, str]] = []
         self._loop = asyncio.get_running_loop()
         self._chores: set[asyncio.Task[None]] = set()
+        self._forgetting: set[str] = set()  # names of containers
         self._full = ""  # why the engine has taken nothing lately
 
     def checked(self, template: Template) -> Template:
@@ -123,9 +126,14 @@ class EngineContainers:
     def forget(self, gone: Iterable[tuple[str, str]]) -> None:
         """Keys and references of what nobody asks for any more."""
         for key, reference in gone:
-            task = self._loop.create_task(self._forget(container_name(self._owner, keys_of((key,))[0]), reference))
-            self._chores.add(task)
-            task.add_done_callback(self._chores.discard)
+            self._forget_soon(container_name(self._owner, keys_of((key,))[0]), reference)
+
+    def _forget_soon(self, name: str, reference: str) -> None:
+        self._forgetting.add(name)
+        task = self._loop.create_task(self._forget(name, reference))
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        task.add_done_callback(lambda _: self._forgetting.discard(name))
 
     async def close(self) -> None:
         self.over.set()
@@ -206,6 +214,8 @@ class EngineContainers:
             container.stopping = container.stopping or 0.0
             self._do(container, self._stop(container))
         self._told(container, seen)
+        if container.early is not None:
+            self._told(container, container.early)
 
     async def _stop(self, container: Container) -> None:
         while not container.ended and container.stopping is not None:
@@ -269,7 +279,7 @@ class EngineContainers:
                 self._loop.call_soon_threadsafe(self._seen, seen)
 
         try:
-            self._engine.watch(self._wanted, tell, self.over)
+            self._engine.watch(self._owner[:OWNER_LENGTH], self._wanted, tell, self.over)
         except Exception:
             logger.exception("a fault of ours: the containers are watched no more")
 
@@ -278,8 +288,17 @@ class EngineContainers:
 
     def _seen(self, seen: Sighting) -> None:
         container = self._by_name.get(seen.name)
-        if container is not None and container.made:
+        if container is None:
+            self._seen_unknown(seen)
+        elif container.made:
             self._told(container, seen)
+        else:
+            container.early = seen
+
+    def _seen_unknown(self, seen: Sighting) -> None:
+        """Its end is kept, or an earlier agent was told so, and has not come to say that nobody asks for it."""
+        if seen.sight.over and seen.name not in self._forgetting:
+            self._forget_soon(seen.name, seen.reference)
 
     def _told(self, container: Container, seen: Sighting) -> None:
         """What is over stays over. That is told when its output is there."""

@@ -1,0 +1,284 @@
+"""Runs each attempt as a Pod of Kubernetes, in a namespace that the operator has made.
+
+A Pod's name follows from its attempt, and the API takes no second one of a name; a finalizer keeps the Pod until its
+end is kept here, whoever deletes it meanwhile. So what there is always can be found, and its exit code is not lost.
+Pods are watched, from a list on; a watch that has missed something begins with a list again.
+"""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from cluster.domain.base.errors import ClusterError, InvalidInput
+from cluster.domain.launcher.sightings import Sight, Sighting
+from cluster.domain.worker.engine_orders import ContainerOrder, name_parts
+from cluster.domain.worker.kubernetes_answers import OLDEST, may_be_taken_later, version_of
+from cluster.domain.worker.kubernetes_logs import LogReader
+from cluster.domain.worker.kubernetes_pods import (
+    FINALIZER,
+    OWNER_LABEL,
+    REFUSED,
+    container_in,
+    grace_of,
+    pod_of,
+    sighting_of,
+    stuck,
+)
+from cluster.engines.kubernetes_api import STRATEGIC, ApiRefused, ApiSilent, Json, KubernetesApi
+from cluster.worker.runners.engine import EngineFull, EngineRefused, OutputPart, Tell, Wanted
+from cluster.worker.runners.kubernetes_tail import KubernetesTail
+
+logger = logging.getLogger(__name__)
+
+MOST_READ = 1 << 20  # bytes of output that are taken at once
+WISHES = {"pods": "create get list watch patch delete", "pods/log": "get"}
+_GONE = "its Pod is not there any more, and nobody says how it ended"
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """The table `[kubernetes]` of `--runner-config`. `template`: a file with a Pod; "": one container of `image`.
+    `container`: of the template, the one that is the attempt's; "": the first. `kubeconfig`, `context`: "": as kubectl
+    has them, or in a Pod what that was given. `gpu_resource`: what one gpu is. `limit_cpu`: whether the cpus that a job
+    asks for are the most that it gets, too."""
+
+    namespace: str
+    image: str = ""
+    template: str = ""
+    container: str = ""
+    kubeconfig: str = ""
+    context: str = ""
+    gpu_resource: str = "nvidia.com/gpu"
+    limit_cpu: bool = True
+
+
+class KubernetesEngine:
+    """`base`: where the files are that the settings name. Its calls may come from several threads."""
+
+    name = "kubernetes"
+
+    def __init__(self, settings: KubernetesSettings, base: Path) -> None:
+        self._settings = settings
+        self._template = _template(settings, base)
+        try:
+            self._container = str(container_in(self._template["spec"]["containers"], settings.container)["name"])
+        except KeyError:
+            there = ", ".join(each["name"] for each in self._template["spec"]["containers"])
+            raise InvalidInput(f"the template has no container {settings.container!r}; it has: {there}") from None
+        kubeconfig = str(base / settings.kubeconfig) if settings.kubeconfig else ""
+        self._api = KubernetesApi(kubeconfig, settings.context, "--runner kubernetes")
+        self._pods = f"/api/v1/namespaces/{settings.namespace}/pods"
+        self._tails: dict[str, KubernetesTail] = {}
+        self._waits: dict[str, str] = {}  # why a Pod has no node yet, as was logged
+        self.metadata = {"engine": "kubernetes", "kubernetes-namespace": settings.namespace}
+
+    def check(self) -> None:
+        namespace = self._settings.namespace
+        try:
+            self._check_version()
+            if missing := self._api.may(namespace, WISHES):
+                raise ClusterError(
+                    f"Kubernetes: no permission in namespace {namespace!r} (if there is one) to {', '.join(missing)}"
+                )
+            # Nothing is made by this, but all is asked that a Pod has to pass.
+            self._api.call("POST", self._pods, self._pod(_TRIED), dryRun="All")
+        except ApiSilent as error:
+            raise ClusterError(f"Kubernetes does not answer: {error}") from None
+        except ApiRefused as error:
+            if error.code == 409 or "exceeded quota" in str(error):
+                return
+            raise ClusterError(f"Kubernetes takes no Pod in namespace {namespace!r}: {error}") from None
+
+    def _check_version(self) -> None:
+        try:
+            told = self._api.call("GET", "/version")
+        except ApiRefused as error:
+            if error.code != 403:
+                raise
+            return  # whoever forbids that forbids it to everybody
+        try:
+            version = version_of(told["major"], told["minor"])
+        except (KeyError, ValueError):
+            raise ClusterError(f"{self._api.address} does not answer as Kubernetes does") from None
+        if version < OLDEST:
+            said, oldest = (".".join(map(str, each)) for each in (version, OLDEST))
+            raise ClusterError(f"Kubernetes {said} at {self._api.address} is too old: {oldest} or later is needed")
+        self.metadata["kubernetes-version"] = str(told.get("gitVersion", ""))
+
+    # -- one container
+
+    def make(self, order: ContainerOrder) -> Sighting:
+        try:
+            return self._seen(self._api.call("POST", self._pods, self._pod(order)))
+        except ApiSilent as error:
+            raise EngineFull(f"it does not answer: {error}") from None
+        except ApiRefused as error:
+            if error.reason == "AlreadyExists":
+                return self._ours(order.name)
+            if may_be_taken_later(error.code, str(error)):
+                raise EngineFull(str(error)) from None
+            raise EngineRefused(f"Kubernetes does not take its Pod: {error}") from None
+
+    def _pod(self, order: ContainerOrder) -> Json:
+        settings = self._settings
+        return pod_of(order, self._template, self._container, settings.gpu_resource, settings.limit_cpu)
+
+    def _ours(self, name: str) -> Sighting:
+        """The Pod that there is of this name."""
+        if (found := self._get(name)) is None:
+            raise EngineFull(f"{name} was there, and is not")
+        if (found["metadata"].get("labels") or {}).get(OWNER_LABEL) != name_parts(name)[0]:
+            raise EngineRefused(f"there is a Pod {name}, which no worker has made")
+        return self._seen(found)
+
+    def find(self, name: str) -> Sighting | None:
+        found = self._get(name)
+        return None if found is None else self._seen(found)
+
+    def _get(self, name: str) -> Json | None:
+        try:
+            return self._api.call("GET", f"{self._pods}/{name}")
+        except ApiSilent as error:
+            raise EngineFull(f"it does not answer: {error}") from None
+        except ApiRefused as error:
+            if error.code == 404 and error.reason == "NotFound":
+                return None
+            raise EngineFull(str(error)) from None
+
+    def stop(self, name: str, reference: str, grace: float) -> None:
+        """Whoever deletes a Pod has its log go with it: so that is followed from before."""
+        if name not in self._tails:
+            with suppress(ApiRefused, ApiSilent):
+                self._tails[name] = KubernetesTail(self._log(name, "", follow="true"))
+        try:
+            self._delete(name, grace_of(grace))
+        except (ApiSilent, ApiRefused) as error:
+            raise EngineFull(str(error)) from None
+
+    def output(self, name: str, reference: str, position: str) -> OutputPart:
+        if (tail := self._tails.get(name)) is not None:
+            return tail.next(position) or OutputPart(b"", position, False)
+        reader = LogReader(position, MOST_READ)
+        try:
+            answer = self._log(name, reader.since)
+        except ApiSilent as error:
+            raise EngineFull(str(error)) from None
+        except ApiRefused as error:
+            if error.code in (400, 404):  # nothing has begun to write, or it is gone with its Pod
+                return OutputPart(b"", position, False)
+            raise EngineFull(str(error)) from None
+        try:
+            for part in answer.stream(1 << 16):
+                if not reader.feed(part):
+                    break
+        except Exception as error:  # a connection that broke: what came is whole
+            logger.info("the output of %s came in part: %s", name, error)
+        finally:
+            answer.close()
+        return OutputPart(reader.take(), reader.position, reader.full)
+
+    def _log(self, name: str, since: str, **more: str) -> Any:
+        """`since`: a whole second; "": all. Raises ApiRefused, ApiSilent."""
+        asked: dict[str, Any] = {"container": self._container, "timestamps": "true", **more}
+        if since:
+            asked["sinceTime"] = since
+        return self._api.open("GET", f"{self._pods}/{name}/log", **asked)
+
+    def forget(self, name: str, reference: str) -> None:
+        self._tails.pop(name, None)
+        try:
+            self._delete(name, 1)
+            body = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+            self._api.call("PATCH", f"{self._pods}/{name}", body, STRATEGIC)
+        except ApiSilent as error:
+            raise EngineFull(str(error)) from None
+        except ApiRefused as error:
+            if error.code != 404:
+                raise EngineFull(str(error)) from None
+
+    def _delete(self, name: str, grace: int) -> None:
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace}
+        try:
+            self._api.call("DELETE", f"{self._pods}/{name}", body)
+        except ApiRefused as error:
+            if error.code != 404:
+                raise
+
+    # -- all
+
+    def watch(self, owner: str, wanted: Wanted, tell: Tell, over: Event) -> None:
+        selector = f"{OWNER_LABEL}={owner}"
+
+        def look() -> str:
+            asked = dict(wanted())  # before the list: what is made after it is none of its affair
+            answer = self._api.call("GET", self._pods, labelSelector=selector)
+            for pod in answer["items"]:
+                asked.pop(pod["metadata"]["name"], None)
+                self._tell(pod, tell)
+            for name, reference in asked.items():
+                tell(Sighting(name, Sight.LOST, reference, text=_GONE))
+            return str(answer["metadata"]["resourceVersion"])
+
+        def changed(kind: str, pod: Json) -> None:
+            if kind != "DELETED" or pod["metadata"]["name"] in wanted():
+                self._tell(pod, tell, kind == "DELETED")
+
+        self._api.follow(self._pods, selector, look, changed, over)
+
+    def _tell(self, pod: Json, tell: Tell, gone: bool = False) -> None:
+        seen = sighting_of(pod, self._container, gone)
+        if not seen.sight.over and (why := stuck(pod, self._container)):
+            self._give_up(seen.name, why)
+        if seen.sight is Sight.PENDING and seen.text and self._waits.get(seen.name) != seen.text:
+            self._waits[seen.name] = seen.text
+            logger.info("%s waits: %s", seen.name, seen.text)
+        elif seen.sight is not Sight.PENDING:
+            self._waits.pop(seen.name, None)
+        tell(seen)
+
+    def _give_up(self, name: str, why: str) -> None:
+        """Deletes a Pod that will not begin. It keeps why, for whoever sees it end."""
+        try:
+            self._api.call("PATCH", f"{self._pods}/{name}", {"metadata": {"annotations": {REFUSED: why}}}, STRATEGIC)
+            self._delete(name, 1)
+        except ApiRefused as error:
+            if error.code != 404:
+                raise
+
+    def _seen(self, pod: Json) -> Sighting:
+        return sighting_of(pod, self._container)
+
+
+_TRIED = ContainerOrder("cluster-check-0-0-0", ("true",), (), 10)
+
+
+def _template(settings: KubernetesSettings, base: Path) -> Mapping[str, Any]:
+    """The Pod that every attempt's is made of. InvalidInput where it is none."""
+    if bool(settings.image) == bool(settings.template):
+        raise InvalidInput("--runner-config: [kubernetes] needs an image or a template: one of them")
+    if settings.image:
+        name = settings.container or "main"
+        return {"spec": {"containers": [{"name": name, "image": settings.image}]}}
+    path = base / settings.template
+    try:
+        import yaml  # comes with the client of Kubernetes
+
+        pod = yaml.safe_load(path.read_text())
+    except ImportError:
+        raise InvalidInput(
+            "--runner kubernetes needs the package kubernetes: install cluster with its extra `kubernetes`"
+        ) from None
+    except OSError as error:
+        raise InvalidInput(f"template {str(path)!r}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"template {str(path)!r} is no YAML: {' '.join(str(error).split())}") from None
+    containers = (pod.get("spec") or {}).get("containers") if isinstance(pod, dict) else None
+    if not isinstance(containers, list) or not all(isinstance(each, dict) and each.get("name") for each in containers):
+        raise InvalidInput(f"template {str(path)!r} is no Pod: it has no spec.containers with names")
+    if pod.get("kind", "Pod") != "Pod" or not containers:
+        raise InvalidInput(f"template {str(path)!r} is no Pod but {pod.get('kind')!r}")
+    return dict(pod)
