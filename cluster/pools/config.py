@@ -17,7 +17,10 @@ from cluster.domain.session.offer import parse_labels
 from cluster.pools.providers.interface import PoolTable, Provider
 from cluster.pools.providers.options import TableReader
 
-PROVIDERS = {"command": "cluster.pools.providers.command"}  # and the module whose `open_provider` makes it
+PROVIDERS = {  # and the module whose `open_provider` makes it
+    "command": "cluster.pools.providers.command",
+    "ssh": "cluster.pools.providers.ssh",
+}
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(PoolSettings)}
 
 

@@ -13,6 +13,7 @@ from cluster.pools.written import AskedFor, MachinesFile
 CLUSTER = "0123456789abcdef"
 COMMANDS = '[pool.command]\nstart = ["true"]\nlist = ["true"]\nstop = ["true"]\n'
 GPU = '[[pool]]\nname = "gpu"\nprovider = "command"\nmax = 3\ncpus = 2\n'
+SSH = GPU.replace("command", "ssh") + "[pool.ssh]\n"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -49,7 +50,7 @@ def test_a_pool_is_read(tmp_path: Path) -> None:
         (GPU + 'labels = { pool = "x" }\n', "{}: pool gpu: labels.pool is 'x'; it must be left out"),
         (GPU + "resources = { gpus = 1 }\n", "{}: pool gpu: resources.gpus is 1; it must be left out: gpus has an"),
         (GPU.replace('provider = "command"', ""), "{}: pool gpu: provider is missing; it must be a text"),
-        (GPU.replace("command", "cloud"), "{}: pool gpu: provider is 'cloud'; it must be one of: command"),
+        (GPU.replace("command", "cloud"), "{}: pool gpu: provider is 'cloud'; it must be one of: command, ssh"),
         (GPU, "{}: pool gpu: [pool.command]: start is missing; it must be a list of texts"),
         (GPU + COMMANDS.replace('["true"]', "[]"), "{}: pool gpu: [pool.command]: start is []; it must be a command"),
         (
@@ -57,6 +58,16 @@ def test_a_pool_is_read(tmp_path: Path) -> None:
             "{}: pool gpu: [pool.command]: time_limit is 0.0; it must be more",
         ),
         (GPU + COMMANDS + "shell = true\n", "{}: pool gpu: [pool.command]: unknown key 'shell'; it may have: list,"),
+        (SSH, "{}: pool gpu: [pool.ssh]: hosts is missing; it must be a list of texts"),
+        (SSH + "hosts = []\n", "{}: pool gpu: [pool.ssh]: hosts is []; it must be at least one host, and each once"),
+        (SSH + 'hosts = ["a", "a"]\n', "{}: pool gpu: [pool.ssh]: hosts is ['a', 'a']; it must be at least one host"),
+        (
+            SSH + 'hosts = ["-oProxyCommand=x"]\n',
+            "{}: pool gpu: [pool.ssh]: hosts is '-oProxyCommand=x'; it must be hosts",
+        ),
+        (SSH + 'hosts = ["a"]\nconfig = "/no"\n', "{}: pool gpu: [pool.ssh]: config is '/no'; it must be a file of"),
+        (SSH + 'hosts = ["a"]\nworker = ["x"]\n', "{}: pool gpu: [pool.ssh]: worker is 'x'; it must be options of"),
+        (SSH + 'hosts = ["a"]\nprogram = []\n', "{}: pool gpu: [pool.ssh]: program is []; it must be the words"),
         ((GPU + COMMANDS) * 2, "{}: name is 'gpu' in two pools: each has a name of its own"),
         ("[[pool", "{}: "),
     ],

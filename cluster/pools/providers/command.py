@@ -5,23 +5,17 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import tempfile
-from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.printable import printable
 from cluster.domain.pools.told import ToldMachine
 from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, worker_arguments
 from cluster.pools.providers.options import TableReader
+from cluster.pools.providers.running import LateError, run_program
 
 AT_ONCE = 8  # commands of one pool
 EVERY = 5.0  # seconds between two lists
-MOST_SAID = 1 << 20  # bytes of a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +68,7 @@ class CommandProvider:
         ended = await asyncio.gather(*map(one, machines), return_exceptions=True)
         refused = {}
         for machine, error in zip(machines, ended, strict=True):
-            if isinstance(error, _LateError):
+            if isinstance(error, LateError):
                 continue  # it may have been made
             if isinstance(error, ProviderError):
                 refused[machine.name] = str(error)
@@ -104,37 +98,16 @@ class CommandProvider:
         pass
 
     async def _run(self, key: str, words: Sequence[str], machine: str = "", beside: Mapping[str, str] = {}) -> str:
-        """What it writes. Into files: what it leaves running may keep its output open. ProviderError."""
+        """What it writes. ProviderError."""
         env = {**os.environ, **beside, "CLUSTER_POOL_NAME": self._table.name, "CLUSTER_ID": self._table.cluster}
         if machine:
             env["CLUSTER_MACHINE"] = machine
         async with self._free:
-            with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-                try:
-                    process = await asyncio.create_subprocess_exec(
-                        *words, env=env, stdin=DEVNULL, stdout=out, stderr=err, start_new_session=True
-                    )
-                except OSError as error:
-                    raise ProviderError(f"{key}: {words[0]} cannot be run: {error.strerror}") from None
-                try:
-                    code = await asyncio.wait_for(process.wait(), self._options.time_limit)
-                except TimeoutError:
-                    with suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                    await process.wait()
-                    raise _LateError(f"{key}: {words[0]} took longer than {self._options.time_limit:g} s") from None
-                out.seek(0)
-                if code:
-                    raise ProviderError(f"{key}: {words[0]} ended with code {code}{_last_line(err)}")
-                return out.read(MOST_SAID).decode(errors="replace")
-
-
-class _LateError(ProviderError):
-    """What the command has done by then is not known."""
-
-
-def _last_line(err: IO[bytes]) -> str:
-    """Of what it wrote to stderr, to follow a message; empty: nothing."""
-    err.seek(max(0, err.seek(0, os.SEEK_END) - 4096))
-    lines = err.read().decode(errors="replace").strip().splitlines()
-    return f": {printable(lines[-1][:300])}" if lines else ""
+            try:
+                ended = await run_program(words, env, b"", self._options.time_limit)
+            except ProviderError as error:
+                raise type(error)(f"{key}: {error}") from None
+        if ended.code:
+            reason = f": {ended.said}" if ended.said else ""
+            raise ProviderError(f"{key}: {words[0]} ended with code {ended.code}{reason}")
+        return ended.out
