@@ -1,5 +1,5 @@
-"""The API of Kubernetes as it was recorded from a real one: what an engine makes of its answers. (The same against the
-real one: tests/integration/test_kubernetes_runner.py, `extra_kube`.)"""
+"""What an engine makes of the answers of Kubernetes' API. These were written by hand in the form of the real one, which
+test_kubernetes_runner asks under extra_kube."""
 
 import json
 import threading
@@ -42,21 +42,21 @@ def event(kind: str, version: int, **pod: Any) -> bytes:
     return json.dumps({"type": kind, "object": told}).encode() + b"\n"
 
 
-class Recorded:
+class Canned:
     """Answers by method and path, in order, the last one again and again; those to watches by `watches`."""
 
     def __init__(self, place: Path) -> None:
         self.answers: dict[str, list[Answer]] = {"GET /version": [said(VERSION)]}
         self.asked: list[str] = []
-        recorded = self
+        canned = self
 
         class Handler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 path, _, query = self.path.partition("?")
-                recorded.asked.append(f"{self.command} {self.path}")
+                canned.asked.append(f"{self.command} {self.path}")
                 key = f"{'WATCH' if 'watch=1' in query else self.command} {path}"
-                answers = recorded.answers.get(key, [status(404, "NotFound", "not there")])
+                answers = canned.answers.get(key, [status(404, "NotFound", "not there")])
                 code, body = answers.pop(0) if len(answers) > 1 else answers[0]
                 self.send_response(code)
                 self.end_headers()
@@ -84,8 +84,8 @@ class Recorded:
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> Iterator[Recorded]:
-    there = Recorded(tmp_path)
+def canned(tmp_path: Path) -> Iterator[Canned]:
+    there = Canned(tmp_path)
     thread = threading.Thread(target=there.server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -119,28 +119,26 @@ def one_line(what: Callable[[], object]) -> str:
         ),
     ],
 )
-def test_what_is_no_kubernetes_or_none_that_is_known_is_one_line(
-    recorded: Recorded, answer: Answer, words: str
-) -> None:
-    recorded.answers["GET /version"] = [answer]
-    assert one_line(recorded.engine().check).replace(recorded.url, "URL") == words
+def test_what_is_no_kubernetes_or_none_that_is_known_is_one_line(canned: Canned, answer: Answer, words: str) -> None:
+    canned.answers["GET /version"] = [answer]
+    assert one_line(canned.engine().check).replace(canned.url, "URL") == words
 
 
-def test_what_is_not_permitted_is_named_verb_by_verb(recorded: Recorded) -> None:
+def test_what_is_not_permitted_is_named_verb_by_verb(canned: Canned) -> None:
     reviews = [said({"status": {"allowed": allowed}}, 201) for allowed in (True, False, True, True, True, True, False)]
-    recorded.answers["POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews"] = reviews
-    assert one_line(recorded.engine().check) == (
+    canned.answers["POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews"] = reviews
+    assert one_line(canned.engine().check) == (
         "Kubernetes: no permission in namespace 'jobs' (if there is one) to get pods, get pods/log"
     )
 
 
-def test_a_watch_that_has_missed_something_begins_with_a_list_again(recorded: Recorded) -> None:
+def test_a_watch_that_has_missed_something_begins_with_a_list_again(canned: Canned) -> None:
     running = {"phase": "Running", "containerStatuses": [{"name": "main", "state": {"running": {}}}]}
     first = {"metadata": {"resourceVersion": "3"}, "items": [json.loads(event("", 3))["object"]]}
-    recorded.answers[f"GET {PODS}"] = [said(first), said({"metadata": {"resourceVersion": "9"}, "items": []})]
+    canned.answers[f"GET {PODS}"] = [said(first), said({"metadata": {"resourceVersion": "9"}, "items": []})]
     missed = json.dumps({"type": "ERROR", "object": EXPIRED}).encode() + b"\n"
     changes = event("MODIFIED", 4, status=running) + event("BOOKMARK", 5) + missed
-    recorded.answers[f"WATCH {PODS}"] = [(200, changes), (200, b"")]
+    canned.answers[f"WATCH {PODS}"] = [(200, changes), (200, b"")]
     told: list[Sighting] = []
     over = threading.Event()
 
@@ -149,13 +147,13 @@ def test_a_watch_that_has_missed_something_begins_with_a_list_again(recorded: Re
         if seen.sight is Sight.LOST:
             over.set()
 
-    engine = recorded.engine()
+    engine = canned.engine()
     thread = threading.Thread(target=engine.watch, args=("0123456789ab", lambda: {NAME: "jobs/x"}, tell, over))
     thread.start()
     thread.join(PATIENCE)
     assert [each.sight for each in told] == [Sight.PENDING, Sight.RUNNING, Sight.LOST]
     assert told[-1].text == "its Pod is not there any more, and nobody says how it ended"
-    watch = next(each for each in recorded.asked if "watch=1" in each)
+    watch = next(each for each in canned.asked if "watch=1" in each)
     assert "resourceVersion=3" in watch
     assert "labelSelector=cluster-worker%3D0123456789ab" in watch
 
@@ -178,8 +176,8 @@ def test_settings_that_say_nothing_of_use_are_one_line(tmp_path: Path, text: str
     assert words in one_line(lambda: engine_of(KUBERNETES, tmp_path / "runner.toml"))
 
 
-def test_without_its_library_it_says_which_to_install(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_library_it_says_which_to_install(canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "kubernetes", None)
-    assert one_line(recorded.engine) == (
+    assert one_line(canned.engine) == (
         "--runner kubernetes needs the package kubernetes: install cluster with its extra `kubernetes`"
     )

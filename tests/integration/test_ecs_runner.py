@@ -43,17 +43,19 @@ def test_codes_output_and_variables_are_the_commands_own(aws: Aws, tmp_path: Pat
 def test_what_is_stopped_or_takes_too_long_ends_so(aws: Aws, tmp_path: Path) -> None:  # noqa: F811
     async def case(agent: EngineAgent) -> None:
         agent.start(agent.template("trap 'echo asked; exit 3' TERM; echo ready; sleep 1000 & wait"), "5.0#1")
-        agent.start(agent.template("sleep 1000", timeout=0.2), "6.0#1")
+        agent.start(agent.template("sleep 1000", timeout=0.2), "6.1#1")
         await agent.until(Started, "5.0#1")
-        file = tmp_path / "out" / "0.1.out"
-        while not file.exists():  # noqa: ASYNC110 (nobody tells of a file)
+        file, empty = (tmp_path / "out" / name for name in ("0.1.out", "1.1.out"))
+        assert file.exists(), "whoever hears that it runs may follow it"
+        while not file.stat().st_size:  # noqa: ASYNC110 (nobody tells of a file)
             await asyncio.sleep(0.01)
         agent.runner.stop(["5.0#1"])
         stopped = await agent.end_of("5.0#1")
         assert (stopped.reason, stopped.code, stopped.signal) == (endings.CANCELLED, 3, "SIGTERM")
         assert file.read_text() == "ready\nasked\n"
-        late = await agent.end_of("6.0#1")
+        late = await agent.end_of("6.1#1")
         assert (late.reason, late.signal) == (endings.TIMEOUT, "SIGTERM")
+        assert not empty.exists(), "as after any launcher"
 
     run(aws.engine(), tmp_path, case)
 

@@ -120,7 +120,7 @@ def test_what_is_stopped_or_takes_too_long_ends_so(kube: Kube, tmp_path: Path) -
         agent.start(agent.template("trap '' TERM; echo deaf; sleep 1000", grace=1.0), "7.2#1")
         await agent.until(Started, "5.0#1", "6.1#1", "7.2#1")
         for file in (tmp_path / "out" / "0.1.out", tmp_path / "out" / "2.1.out"):
-            while not file.exists():  # noqa: ASYNC110 (nobody tells of a file)
+            while not file.stat().st_size:  # noqa: ASYNC110 (nobody tells of a file)
                 await asyncio.sleep(0.01)
         agent.runner.stop(["5.0#1"])
         agent.runner.stop(["7.2#1"])

@@ -171,8 +171,10 @@ class EngineContainers:
                     if not await self._find(container):
                         return
                     continue
+                await self._call(container.output.remove_empty)
+                if self._attempt(container) is not attempt or attempt.slot is None:
+                    continue
                 self.ended(container.key)
-                assert attempt.slot is not None
                 self._tell(ev.SlotReturned(attempt.slot.number, [container.key]))
                 return
             try:
@@ -246,6 +248,7 @@ class EngineContainers:
             if more:
                 continue
             if over and seen is not None:
+                await self._call(container.output.remove_empty)
                 self._tell_all(container, seen)
                 return
             await self._pause(container, LOOK)

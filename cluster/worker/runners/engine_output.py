@@ -4,6 +4,7 @@ An engine keeps one stream: what a command writes to stderr is in the `.out` fil
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from cluster.domain.base.ids import AttemptKey
@@ -26,8 +27,7 @@ class EngineOutput:
         part = engine.output(name, reference, self._position)
         data, self._skip = part.data[self._skip :], max(0, self._skip - len(part.data))
         if data:
-            self.prepare()
-            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fd = self._open()
             try:
                 while data:
                     data = data[os.write(fd, data) :]
@@ -37,8 +37,18 @@ class EngineOutput:
         return part.more
 
     def prepare(self) -> None:
-        """Makes its directory: whoever watches it may come before anything is written."""
+        """Makes its file: whoever follows it may come before anything is written, and takes no file for no output."""
+        os.close(self._open())
+
+    def remove_empty(self) -> None:
+        """Removes the file if nothing was written, as a launcher does: whoever follows it has it open."""
+        if not self.size:
+            with suppress(FileNotFoundError):
+                self.path.unlink()
+
+    def _open(self) -> int:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     @property
     def size(self) -> int:
