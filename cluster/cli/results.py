@@ -183,7 +183,7 @@ async def _attempts(cluster: "AsyncClient", selectors: Iterable[str], attempt: i
         found = [replace(each, attempt=attempt).name async for each in several if 0 < attempt <= each.attempt]
     if not found:
         raise NotFound(
-            f"{', '.join(selectors)}: there is no attempt {attempt} that has ended: `cluster job show` tells"
+            f"{', '.join(selectors)}: no attempt {attempt} has ended: `cluster job show` tells how many have"
         )
     return found
 

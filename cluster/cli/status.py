@@ -103,9 +103,10 @@ def _print(seen: Seen) -> None:
     from cluster.cli.table import print_table
 
     now = time.time()
-    for name, value in _facts(seen, now):
-        if value:
-            print(f"{name:<10} {printable(value)}")
+    facts = [(name, value) for name, value in _facts(seen, now) if value]
+    width = max(9, *(len(name) for name, _ in facts))
+    for name, value in facts:
+        print(f"{name:<{width}} {printable(value)}")
     if seen.newest:
         print()
         print_table(
