@@ -62,13 +62,14 @@ list
 STOP = """
 stop() {
     test "$(cat {place}/name 2> /dev/null)" = {name} || return 0
+    home=$PWD
     cd {place} || return 1
     pid=$(cat pid 2> /dev/null)
     if grep -qs -- {name} "/proc/$pid/cmdline"; then end "$pid"; fi  # another process may have its number by now
     if test -e worker/launcher/launcher.lock && ! flock -n worker/launcher/launcher.lock true; then
         end "$(cat worker/launcher/launcher.lock)"
     fi
-    cd / && mv -T {place} {place}.gone && rm -rf {place}.gone
+    cd "$home" && rm -rf {place}.gone && mv -T {place} {place}.gone && rm -rf {place}.gone
 }
 end() {
     kill "$1" 2> /dev/null || return 0
