@@ -54,3 +54,18 @@ def test_a_machine_that_was_stopped_leaves_its_host_free(home: Path) -> None:
         assert list((home / ".cluster-pools").iterdir()) == []
 
     asyncio.run(body())
+
+
+def test_a_start_whose_connection_breaks_is_not_said_to_have_failed(home: Path, tmp_path: Path) -> None:
+    async def body() -> None:
+        hosts = provider()
+        await hosts.check()
+        (tmp_path / "broken").touch()
+        assert await hosts.start([NewMachine("hosts-a-1", "token")]) == {}
+        assert "none of 1 hosts is free" in (await hosts.start([NewMachine("hosts-a-2", "token")]))["hosts-a-2"]
+        (tmp_path / "broken").unlink()
+        (machine,) = await hosts.list()
+        assert machine.name == "hosts-a-1"
+        await hosts.stop([machine])
+
+    asyncio.run(body())

@@ -15,7 +15,7 @@ MOST_SAID = 1 << 20  # bytes of output that are read
 
 
 class LateError(ProviderError):
-    """It took too long and was killed: what it has done by then is not known."""
+    """It took too long and was killed, or was cut off: what it has done by then is not known."""
 
 
 class EndedProgram(NamedTuple):

@@ -176,6 +176,7 @@ class SshProvider:
                     return said if code else ""
                 self._at[host] = ToldMachine("", host)  # whose name the next look tells
             except LateError:
+                self._silent.add(host)  # until it says what it has
                 return ""
             except ProviderError as error:
                 return str(error)
@@ -216,7 +217,8 @@ class SshProvider:
 
     async def _try(self, host: str, script: str, **values: str) -> tuple[int, str]:
         """The exit code there, and what it wrote; where that is not 0, why, with the host's name. What is secret goes
-        by ssh's input. ProviderError where nothing ran there, LateError."""
+        by ssh's input. ProviderError where nothing ran there, LateError where
+        that is not known."""
         parent = self._options.directory
         values |= {"parent": parent, "program": self._options.program[0]}
         values["place"] = f"{parent}/{self._table.cluster}-{self._table.name}"
@@ -230,6 +232,6 @@ class SshProvider:
                 ended = await run_program(words, os.environ, script.encode(), self._options.time_limit)
             except ProviderError as error:
                 raise type(error)(f"host {host}: {error}") from None
-        if ended.code == 255:  # ssh's own
-            raise ProviderError(f"host {host}: {ended.said or 'ssh has failed'}")
+        if ended.code == 255:  # ssh's own: also where the connection broke when all had been sent
+            raise LateError(f"host {host}: {ended.said or 'ssh has failed'}")
         return ended.code, ended.out if not ended.code else f"host {host}: {ended.said or f'code {ended.code}'}"
