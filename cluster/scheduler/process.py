@@ -302,10 +302,13 @@ def _tell(path: Path, text: bytes) -> None:
 
 
 async def _first_of(*waiting: Coroutine[Any, Any, object]) -> None:
+    """Returns when one of them has ended. Raises what that has raised."""
     tasks = [asyncio.create_task(each) for each in waiting]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
+    for task in done:
+        task.result()
 
 
 async def _keep_renewed(

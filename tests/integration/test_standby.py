@@ -20,6 +20,7 @@ from cluster.store.interface import TakenOver
 from cluster.store.redis.lead import LeadTable
 from cluster.store.redis.store import RedisStore
 from cluster.worker.known_schedulers import KnownSchedulers
+from tests.acceptance.daemons import free_port
 from tests.redis_servers import RedisServer, redis_server
 
 pytestmark = pytest.mark.slow
@@ -136,3 +137,25 @@ def test_several_addresses_are_one_target() -> None:
     assert resolved(["nobody.invalid:1", "127.0.0.2:2"]) == "ipv4:127.0.0.2:2"
     with pytest.raises(Unreachable, match="none of these host names is known"):
         resolved(["nobody.invalid:1"])
+
+
+def test_a_scheduler_that_could_not_wait_for_the_lead_does_not_serve(
+    empty: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would begin an epoch in no term at all, and the one that leads could write no more."""
+
+    async def fails(_: Leading) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def would_serve(*_: object) -> int:
+        return 0
+
+    (shared := tmp_path / "shared").mkdir(mode=0o700)
+    options = SchedulerOptions(
+        *(tmp_path / "home", f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"),
+        **{"store": empty.url, "standby": True, "shared": shared, "store_may_lose": True},  # type: ignore[arg-type]
+    )
+    monkeypatch.setattr(Leading, "take", fails)
+    monkeypatch.setattr("cluster.scheduler.process._serve", would_serve)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        asyncio.run(serve(options, print))
