@@ -160,8 +160,8 @@ class KubernetesEngine:
             raise EngineFull(str(error)) from None
 
     def output(self, name: str, reference: str, position: str) -> OutputPart:
-        if (tail := self._tails.get(name)) is not None:
-            return tail.next(position) or OutputPart(b"", position, False)
+        if (tail := self._tails.get(name)) is not None and (part := tail.next(position)) is not None:
+            return part  # else it has ended, or its connection broke: what is still kept there is asked for as usual
         reader = LogReader(position, MOST_READ)
         try:
             answer = self._log(name, reader.since)
