@@ -64,6 +64,7 @@ class Expiring:
         self._driver, self._clearing, self._outputs = driver, clearing, outputs
         self._clock = SteadyClock()
         self._one_at_a_time = asyncio.Lock()
+        self.letting_go = asyncio.Lock()  # held by who lets files go, or has a job tried again that finds some
 
     async def run(self) -> None:
         """Goes on until it is cancelled, or nothing can be asked any more: then it raises Unreachable."""
@@ -187,9 +188,11 @@ class Expiring:
 
     async def _let_go_files(self, jobs: Sequence[EndedJob], why: str, found: Expired, least: float, dry: bool) -> None:
         """Of those that have any and need not be kept, until so many bytes have gone."""
-        ids = [job.id for job in self._may_go(jobs)]
-        now = self._driver.clock().wall
-        count, size = await to_its_end(partial(self._contents.expire, ids, now, why, least, dry=dry)) if ids else (0, 0)
+        count = size = 0
+        async with self.letting_go:
+            now = self._driver.clock().wall
+            if ids := [job.id for job in self._may_go(jobs)]:
+                count, size = await to_its_end(partial(self._contents.expire, ids, now, why, least, dry=dry))
         found.files += count
         found.file_bytes += size
         if dry:

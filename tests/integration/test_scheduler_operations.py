@@ -3,13 +3,15 @@
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -40,6 +42,7 @@ from cluster.scheduler.expiring import Expiring
 from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.notices.targets import NOWHERE
 from cluster.scheduler.operations.all import Operations, operations
+from cluster.scheduler.operations.contents import sender_of
 from cluster.scheduler.operations.keeping import KeepingOperations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources, Wish
@@ -340,5 +343,34 @@ def test_who_comes_at_nearly_the_same_time_shares_a_turn_and_a_commit(
 
         await asyncio.gather(*map(submit, range(0, 12, 2)))
         assert len(saving) == 1
+
+    in_house(tmp_path, body)
+
+
+def test_files_do_not_go_from_under_a_job_that_is_tried_again_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+    expire = StoredContents.expire
+
+    def slowly(contents: StoredContents, *given: Any, **more: Any) -> tuple[int, int]:
+        begun.set()
+        assert goes_on.wait(10.0)
+        return expire(contents, *given, **more)
+
+    async def body(house: House) -> None:
+        data = b"a line for its stdin"
+        StoredContents(tmp_path).add(sender_of(ADA), [(sha256(data).digest(), data)])
+        await house.may.jobs.submit(ADA, IDS[0], JobSpec(("cat",), stdin=sha256(data).hexdigest()))
+        await house.may.jobs.cancel(ADA, ["1"])
+        monkeypatch.setattr(StoredContents, "expire", slowly)
+        pruning = asyncio.create_task(house.may.keeping.prune("", "", "1B", dry=False))
+        assert await asyncio.to_thread(begun.wait, 10.0)
+        again = asyncio.create_task(house.may.again.retry(ADA, ["1"]))
+        await asyncio.sleep(0.1)
+        goes_on.set()
+        with pytest.raises(Conflict, match="job 1 cannot be tried again: its files were deleted on"):
+            await again
+        pruning.cancel()  # nobody gives room back here
 
     in_house(tmp_path, body)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cluster.domain.base.errors import Conflict, InvalidInput, NotFound
+from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.wall_time import unix_time
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobSpec
@@ -22,9 +23,11 @@ from cluster.scheduler.showing import page
 
 
 class AgainOperations:
-    def __init__(self, driver: Driver, jobs: JobOperations) -> None:
+    def __init__(self, driver: Driver, jobs: JobOperations, letting_go: asyncio.Lock) -> None:
+        """While somebody else has `letting_go`, files of jobs that have ended go."""
         self._driver = driver
         self._jobs = jobs
+        self._letting_go = letting_go
 
     async def retry(self, caller: Caller, selectors: Sequence[str]) -> ChangedJobs:
         """Those of the selected tasks that have ended without success are tried again, by the next attempts; counted
@@ -40,13 +43,20 @@ class AgainOperations:
         self._driver.expect_writable()
         count = 0
         for number in numbers:
-            await self._jobs.expect_files(number)
-            count += await reopen(self._driver, number, selection.tasks(number))
+            count += await self._reopen(number, selection.tasks(number))
             await asyncio.sleep(0)
         if not count:
             raise Conflict(await self._why_nothing(numbers[0]))
         jobs, looked, _ = await page(self._driver, numbers, after=True)
         return ChangedJobs(jobs, count, looked < len(numbers))
+
+    async def _reopen(self, number: int, tasks: IntervalSet | None) -> int:
+        """Of a job that finds files these do not go before it goes on, which keeps them."""
+        if not await self._jobs.finds_files(number):
+            return await reopen(self._driver, number, tasks)
+        async with self._letting_go:
+            await self._jobs.expect_files(number)
+            return await reopen(self._driver, number, tasks)
 
     async def rerun(self, caller: Caller, selector: str, job_id: str) -> JobView:
         """A new job of the caller's, by that UUID, with the spec of the selected one. Its key, and times that are

@@ -71,7 +71,7 @@ def operations(
         QueueOperations(driver),
         FamilyOperations(driver),
         EventOperations(driver),
-        AgainOperations(driver, jobs),
+        AgainOperations(driver, jobs, keeping.letting_go),
         MetricsOperations(driver),
         kept,
         HistoryOperations(driver),

@@ -124,10 +124,15 @@ class JobOperations:
             self._targets.check(job.spec)
         return await submit_together(self._driver, caller, jobs, self._contents)
 
+    async def finds_files(self, number: int) -> bool:
+        """Whether the job finds an upload, or reads a stdin."""
+        spec = await JobReader(self._driver, number).read(lambda job: job.record.spec)
+        return bool(spec.upload or spec.stdin)
+
     async def expect_files(self, number: int) -> None:
-        """Conflict for a job that finds an upload or reads a stdin, which was deleted."""
-        record = await JobReader(self._driver, number).read(lambda job: job.record)
-        if (record.spec.upload or record.spec.stdin) and (said := await self._contents.expired(record.id)):
+        """Conflict for a job whose files, which it finds, were deleted."""
+        job_id = await JobReader(self._driver, number).read(lambda job: job.record.id)
+        if said := await self._contents.expired(job_id):
             raise Conflict(f"job {number} cannot be tried again: {said}")
 
     async def _accepted(self, caller: Caller, new: NewJob, rerun_of: int) -> int:

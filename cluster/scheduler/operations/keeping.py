@@ -43,6 +43,7 @@ class KeepingOperations:
         self._worker_rooms = worker_rooms
         self._driver, self._holders, self._directory = driver, holders, directory
         self._expiring, self._clearing = expiring, clearing
+        self.letting_go = expiring.letting_go
 
     async def delete(self, caller: Caller, selectors: Sequence[str]) -> DeletedJobs:
         """These jobs are there for nobody any more, when this returns; what they take is given back later. Conflict
