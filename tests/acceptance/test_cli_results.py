@@ -114,7 +114,10 @@ def test_files_are_listed_with_sizes_and_hashes(cluster: Command, tmp_path: Path
     assert rows[0].split("\t") == ["TASK", "SIZE", "SHA-256", "PATH"]
     assert rows[3].split("\t") == [f"{number}#1", "6 B", file["sha256"], "d/x"]
     shown = cluster.ok("job", "show", number, "--json").json
-    assert (shown["out"], shown["results"]) == (["d"], {"attempts": 1, "files": 2, "size": 6, "missing": 0, "deleted": ""})
+    assert (shown["out"], shown["results"]) == (
+        ["d"],
+        {"attempts": 1, "files": 2, "size": 6, "missing": 0, "deleted": ""},
+    )
     assert "results       2 files, 6 B\n" in cluster.ok("job", "show", number).text
     assert cluster.ok("job", "files", number, "-q").text == "d\nd/l\nd/x\n"
 

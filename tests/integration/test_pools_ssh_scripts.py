@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def provider() -> Provider:
-    options = {"hosts": ["one"], "program": ["sh", "-c", "sleep 600", "cluster"]}
+    options = {"hosts": ["one"], "program": ["sh", "-c", "trap 'kill $!; exit' TERM; sleep 600 & wait", "cluster"]}
     return open_provider(PoolTable("hosts", "ssh", CLUSTER, "pools.toml: pool hosts", options))
 
 
