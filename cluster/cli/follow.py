@@ -55,10 +55,15 @@ def on_signals(interrupted: Callable[[], object], terminated: Callable[[], objec
     """Has the event loop call `interrupted` for Ctrl-C, and `terminated` for SIGTERM and for SIGHUP (the end of the
     terminal), but not under nohup. They replace those of an earlier call."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    loop.add_signal_handler(signal.SIGTERM, terminated)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, terminated)
+    # One that came in between would count twice: for the handler that was there, and for the loop that is woken.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+        loop.add_signal_handler(signal.SIGTERM, terminated)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, terminated)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def hand_in(client: AsyncClient, spec: JobSpec | Uploaded, head_start: HeadStart) -> Job | None:
