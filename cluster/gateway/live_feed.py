@@ -43,9 +43,7 @@ class LiveFeed:
         self._position = 0
         self._wake = asyncio.Event()  # there are events
         self._begun = asyncio.Event()  # the subscription stands, or has failed
-        self._next: asyncio.Future[None] = (
-            asyncio.get_running_loop().create_future()
-        )  # done: there is a message, or no more
+        self._next = self._new_future()  # done: there is a message, or no more
         self._shown: dict[str, Any] = {}  # of workers and queue, what was told last
         self._runs: dict[int, Any] = {}  # what is known of each job that runs
         self.is_over = False
@@ -140,7 +138,11 @@ class LiveFeed:
     def _told(self) -> None:
         if not self._next.done():
             self._next.set_result(None)
-        self._next = asyncio.get_running_loop().create_future()
+        self._next = self._new_future()
+
+    @staticmethod
+    def _new_future() -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
 
     # ── what is asked ──────────────────────────────────────────────────────────────────────────────────────────────
 

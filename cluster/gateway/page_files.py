@@ -11,6 +11,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cluster.gateway.guards import PAGE
 from cluster.gateway.problems import NOT_FOUND, Problem
 
 CONTENT_SECURITY_POLICY = (
@@ -18,10 +19,10 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 FILES = {  # by path
-    "/ui": ("index.html", "text/html; charset=utf-8"),
-    "/ui/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/ui/app.css": ("app.css", "text/css; charset=utf-8"),
-    "/ui/licences.txt": ("licences.txt", "text/plain; charset=utf-8"),
+    PAGE: ("index.html", "text/html; charset=utf-8"),
+    f"{PAGE}/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    f"{PAGE}/app.css": ("app.css", "text/css; charset=utf-8"),
+    f"{PAGE}/licences.txt": ("licences.txt", "text/plain; charset=utf-8"),
 }
 _BESIDE_US = Path(__file__).with_name("page")  # in the one file
 _MADE = Path(__file__).parents[2] / ".build" / "ui"  # in a source tree

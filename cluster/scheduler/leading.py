@@ -108,7 +108,7 @@ class Leading:
         """Goes on until another has taken over, or it is cancelled. Who does not reach the store for long, while others
         may, gives up, too: whoever is connected here is to go there."""
         while not self._node.is_over:
-            if self._is_cut_off():
+            if self._node.gives_up(self.roster, boot_clock()):
                 logger.critical("the store %s does not answer here, and others stand by: it gives up", self._place)
                 self.over.set()
                 return
@@ -116,10 +116,6 @@ class Leading:
             await asyncio.sleep(self._beat / 4 if self._lasting else self._node.pause(answered=answered))
         logger.critical("%s", TakenOver(self._place))
         self.over.set()
-
-    def _is_cut_off(self) -> bool:
-        others = any(not each.silent and not each.leads for each in self.schedulers())
-        return not self._lasting and others and self._node.unsure_for(boot_clock()) > self._node.lease
 
     async def leave(self) -> None:
         """Lets the next one take over at once, if the store hears it."""

@@ -91,6 +91,12 @@ class Contender:
         """Seconds since when somebody else may have taken over."""
         return max(0.0, now - self._kept - SURE * self.lease)
 
+    def gives_up(self, roster: "Roster", now: float) -> bool:
+        """Whether it has not reached the store for so long that another leads by now, if one is there: whoever is
+        connected here is to go to that one. Not where nobody takes the lead by lease."""
+        others = (each for each in roster.addresses if each != self.seen.address)
+        return 0 < self.lease < self.unsure_for(now) and any(not roster.silence(each, now) for each in others)
+
     def pause(self, *, answered: bool) -> float:
         """Seconds until the next wish."""
         if not answered:

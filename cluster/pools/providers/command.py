@@ -31,9 +31,7 @@ class CommandOptions:
 def open_provider(table: PoolTable) -> "CommandProvider":
     read = TableReader.of(table)
     start, list_, stop = (_command(read, key) for key in ("start", "list", "stop"))
-    time_limit = read.seconds("time_limit", 60.0)
-    if not time_limit:
-        raise read.wrong("time_limit", time_limit, "more than 0")
+    time_limit = read.time_limit()
     read.done()
     return CommandProvider(table, CommandOptions(start, list_, stop, time_limit))
 
@@ -103,10 +101,7 @@ class CommandProvider:
         if machine:
             env["CLUSTER_MACHINE"] = machine
         async with self._free:
-            try:
-                ended = await run_program(words, env, b"", self._options.time_limit)
-            except ProviderError as error:
-                raise type(error)(f"{key}: {error}") from None
+            ended = await run_program(key, words, env, b"", self._options.time_limit)
         if ended.code:
             reason = f": {ended.said}" if ended.said else ""
             raise ProviderError(f"{key}: {words[0]} ended with code {ended.code}{reason}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cluster.domain.base.errors import ClusterError
+from cluster.domain.pools.settings import MACHINE_LABEL, POOL_LABEL
 from cluster.domain.pools.told import ToldMachine
 
 
@@ -71,5 +72,5 @@ class Provider(Protocol):
 def worker_arguments(table: PoolTable, name: str) -> list[str]:
     """What follows `cluster` where a machine's worker is started. Its join token goes into the variable
     CLUSTER_WORKER_JOIN, where no list of processes shows it."""
-    labels = [f"--label=pool={table.name}", f"--label=pool-machine={name}"]
+    labels = [f"--label={POOL_LABEL}={table.name}", f"--label={MACHINE_LABEL}={name}"]
     return ["worker", f"--name={name}", *labels, *table.worker_options]

@@ -74,6 +74,13 @@ class TableReader:
             raise self.wrong(key, value, 'a duration, as in "90s"')
         return float(value)
 
+    def time_limit(self) -> float:
+        """The key of that name: seconds for whatever the provider runs, more than 0."""
+        found = self.seconds("time_limit", 60.0)
+        if not found:
+            raise self.wrong("time_limit", found, "more than 0")
+        return found
+
     def parsed(self, key: str, parse: Callable[[str], Any], default: Any) -> Any:
         """What `parse` makes of a text or a number; it raises InvalidInput for others."""
         if key not in self._values:

@@ -26,9 +26,12 @@ class EndedProgram(NamedTuple):
     said: str
 
 
-async def run_program(words: Sequence[str], env: Mapping[str, str], fed: bytes, time_limit: float) -> EndedProgram:
+async def run_program(
+    what: str, words: Sequence[str], env: Mapping[str, str], fed: bytes, time_limit: float
+) -> EndedProgram:
     """In a session of its own, so that it goes on where this process ends. `fed`: its input. Its output goes into
-    files, since what it leaves running may keep that open. ProviderError where it cannot be run, LateError."""
+    files, since what it leaves running may keep that open. ProviderError where it cannot be run, LateError; both
+    messages begin with `what`."""
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         source.write(fed)
         source.seek(0)
@@ -37,14 +40,14 @@ async def run_program(words: Sequence[str], env: Mapping[str, str], fed: bytes, 
                 *words, env=env, stdin=source, stdout=out, stderr=err, start_new_session=True
             )
         except OSError as error:
-            raise ProviderError(f"{words[0]} cannot be run: {error.strerror}") from None
+            raise ProviderError(f"{what}: {words[0]} cannot be run: {error.strerror}") from None
         try:
             code = await asyncio.wait_for(process.wait(), time_limit)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-            raise LateError(f"{words[0]} took longer than {time_limit:g} s") from None
+            raise LateError(f"{what}: {words[0]} took longer than {time_limit:g} s") from None
         out.seek(0)
         return EndedProgram(code, out.read(MOST_SAID).decode(errors="replace"), _last_line(err))
 

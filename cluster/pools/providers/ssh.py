@@ -105,9 +105,7 @@ def open_provider(table: PoolTable) -> "SshProvider":
     worker = read.texts("worker", [])
     if wrong := [each for each in worker if not each.startswith("--")]:
         raise read.wrong("worker", wrong[0], 'options of `cluster worker`, as in "--run-as=ada"')
-    time_limit = read.seconds("time_limit", 60.0)
-    if not time_limit:
-        raise read.wrong("time_limit", time_limit, "more than 0")
+    time_limit = read.time_limit()
     config = read.text("config", "-")
     if config != "-" and not Path(config).is_file():
         raise read.wrong("config", config, "a file of ssh's options, as ssh -F takes it")
@@ -217,8 +215,7 @@ class SshProvider:
 
     async def _try(self, host: str, script: str, **values: str) -> tuple[int, str]:
         """The exit code there, and what it wrote; where that is not 0, why, with the host's name. What is secret goes
-        by ssh's input. ProviderError where nothing ran there, LateError where
-        that is not known."""
+        by ssh's input. ProviderError where nothing ran there, LateError where that is not known."""
         parent = self._options.directory
         values |= {"parent": parent, "program": self._options.program[0]}
         values["place"] = f"{parent}/{self._table.cluster}-{self._table.name}"
@@ -228,10 +225,7 @@ class SshProvider:
         careful = ["BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "ServerAliveInterval=5"]
         words = ["ssh", "-T", *beside, *(f"-o{each}" for each in careful), "--", host, REMOTE]
         async with self._free:
-            try:
-                ended = await run_program(words, os.environ, script.encode(), self._options.time_limit)
-            except ProviderError as error:
-                raise type(error)(f"host {host}: {error}") from None
+            ended = await run_program(f"host {host}", words, os.environ, script.encode(), self._options.time_limit)
         if ended.code == 255:  # ssh's own: also where the connection broke when all had been sent
             raise LateError(f"host {host}: {ended.said or 'ssh has failed'}")
         return ended.code, ended.out if not ended.code else f"host {host}: {ended.said or f'code {ended.code}'}"
