@@ -60,12 +60,9 @@ class Line:
         self.room: WorkerRoomTaken | None = None  # as the worker has said last
         self._cut = cut
         self._messages: list[Downward] = []
-        self._open: list[scheduler_pb2.OpenOutput] = []
-        self._asked: dict[AttemptKey, None] = {}  # whose results are to be asked for
-        self._expelled: Sequence[ExpelledUser] | None = None  # to be told; None: nothing new
-        self._told: Sequence[ExpelledUser] | None = None
-        self._schedulers: Sequence[str] | None = None  # as _expelled
-        self._told_schedulers: Sequence[str] | None = None
+        self._beside = scheduler_pb2.SessionResponse()  # what goes down with the messages, and is none
+        self._expelled: Sequence[ExpelledUser] | None = None  # as it was told last; None: not yet
+        self._schedulers: Sequence[str] | None = None
         self._end: ClusterError | None = None
         self._wake = asyncio.Event()
 
@@ -80,24 +77,26 @@ class Line:
 
     def open_output(self, message: scheduler_pb2.OpenOutput) -> None:
         """Asks the worker to push output."""
-        self._open.append(message)
+        self._beside.open_output.append(message)
         self._wake.set()
 
     def ask_results(self, keys: Iterable[AttemptKey]) -> None:
         """Asks the worker for the results of these, whatever has become of them."""
-        self._asked.update(dict.fromkeys(keys))
+        self._beside.ask_results.extend(keys_to_proto(keys))
         self._wake.set()
 
     def expel(self, users: Sequence[ExpelledUser]) -> None:
         """Tells the worker whom its own API must not let in: all of them, if that is new."""
-        if users != self._told:
-            self._told = self._expelled = users
+        if users != self._expelled:
+            self._expelled = users
+            self._beside.expelled.CopyFrom(expelled_to_proto(users))
             self._wake.set()
 
     def tell_schedulers(self, addresses: Sequence[str]) -> None:
         """Tells the worker where all schedulers of the cluster are, if that is new."""
-        if addresses != self._told_schedulers:
-            self._told_schedulers = self._schedulers = addresses
+        if addresses != self._schedulers:
+            self._schedulers = addresses
+            self._beside.schedulers.CopyFrom(scheduler_pb2.SchedulerAddresses(addresses=addresses))
             self._wake.set()
 
     def close(self, why: str) -> None:
@@ -120,20 +119,12 @@ class Line:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            told = self._expelled is not None or self._schedulers is not None
-            if self._messages or self._open or self._asked or told:
+            if self._messages or self._beside.ByteSize():
                 count = fitting(self._messages[: joinable(self._messages)])
                 response = response_to_proto(self._messages[:count])
-                response.open_output.extend(self._open)
-                response.ask_results.extend(keys_to_proto(self._asked))
-                self._asked.clear()
-                if self._expelled is not None:
-                    response.expelled.CopyFrom(expelled_to_proto(self._expelled))
-                    self._expelled = None
-                if self._schedulers is not None:
-                    response.schedulers.CopyFrom(scheduler_pb2.SchedulerAddresses(addresses=self._schedulers))
-                    self._schedulers = None
-                self._messages, self._open = self._messages[count:], []
+                response.MergeFrom(self._beside)
+                self._beside.Clear()
+                self._messages = self._messages[count:]
                 if self._messages:
                     self._wake.set()
                 yield response
