@@ -41,7 +41,7 @@ class ApiSilent(Exception):
 
 
 class KubernetesApi:
-    """`kubeconfig`, `context`: "" as kubectl takes them, or, in a Pod, what that has been given. `extra`: what needs
+    """`kubeconfig`, `context`: "" as kubectl takes them, or, in a Pod, what that has been given. `needed_by`: who needs
     it, for the message where the library is not there. InvalidInput for what cannot be used."""
 
     def __init__(self, kubeconfig: str, context: str, needed_by: str) -> None:

@@ -16,11 +16,12 @@ from cluster.pki.authority import open_authority
 from cluster.rpc.addresses import resolved
 from cluster.scheduler.leading import Leading
 from cluster.scheduler.process import SchedulerOptions, serve
-from cluster.store.interface import TakenOver
+from cluster.store.interface import StoreTroubled, TakenOver
 from cluster.store.redis.lead import LeadTable
 from cluster.store.redis.store import RedisStore
 from cluster.worker.known_schedulers import KnownSchedulers
 from tests.acceptance.daemons import free_port
+from tests.patience import PATIENCE
 from tests.redis_servers import RedisServer, redis_server
 
 pytestmark = pytest.mark.slow
@@ -90,6 +91,32 @@ def test_who_has_lost_the_lead_begins_no_epoch_and_writes_nothing(empty: RedisSe
         await second.leave()
 
     asyncio.run(play())
+
+
+def test_a_leader_that_is_cut_off_from_the_store_ends_where_another_stands_by(
+    empty: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        first, second = (Leading(empty.url, address, 0.5, lasting=False) for address in ("a:1", "b:1"))
+        both = asyncio.Event()
+        first.changed = lambda: both.set() if len(first.roster.addresses) == 2 else None
+        await first.take()
+        keeping, standing = asyncio.create_task(first.keep()), asyncio.create_task(second.take())
+        await both.wait()
+
+        def parted(*_: object) -> None:
+            raise StoreTroubled("no route to it")
+
+        monkeypatch.setattr(first._table, "ask", parted)
+        await asyncio.gather(keeping, standing)
+        assert (first.over.is_set(), first.holds, second.holds) == (True, False, True)
+        await second.leave()
+
+    async def patiently() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await play()
+
+    asyncio.run(patiently())
 
 
 def test_what_cannot_stand_by_is_refused_in_one_line(empty: RedisServer, tmp_path: Path) -> None:

@@ -122,15 +122,17 @@ def test_the_list_of_schedulers_forgets_who_is_away_for_long() -> None:
 
 
 def test_who_cannot_keep_the_lead_gives_up_only_where_another_may_have_it() -> None:
-    node, alone, roster = Contender("a", 10.0, seen=Lead(address="a:1")), Roster(10.0), Roster(10.0)
+    node, alone, both, one_away = Contender("a", 10.0), Roster(10.0), Roster(10.0), Roster(10.0)
     node.answered(LeadWish.TAKE, 0.0, 1.0, Lead(4, 1, "a", 10.0, "a:1"), done=True)
     alone.take_in({"a:1": "x"}, 0.0)
-    roster.take_in({"a:1": "x", "b:1": "y"}, 0.0)
+    both.take_in({"a:1": "x", "b:1": "y"}, 0.0)
+    one_away.take_in({"a:1": "w", "b:1": "y"}, -30.0)
+    one_away.take_in({"a:1": "x", "b:1": "y"}, 0.0)
     last = 7.5 + 10.0  # seconds for which it is sure, and one lease more
-    assert (node.gives_up(roster, last), node.gives_up(roster, last + 0.1)) == (False, True)
+    assert (node.gives_up(both, last), node.gives_up(both, last + 0.1)) == (False, True)
     assert not node.gives_up(alone, last + 0.1)
-    assert not node.gives_up(roster, 100.0), "the other one is away, too"
-    assert not Contender("a", 0.0, term=1).gives_up(roster, last + 0.1), "nobody takes it by lease"
+    assert not node.gives_up(one_away, last + 0.1)
+    assert not Contender("a", 0.0, term=1).gives_up(both, last + 0.1), "nobody takes it by lease"
 
 
 def _play_all(seeds: range) -> None:

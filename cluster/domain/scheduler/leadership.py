@@ -95,7 +95,7 @@ class Contender:
         """Whether it has not reached the store for so long that another leads by now, if one is there: whoever is
         connected here is to go to that one. Not where nobody takes the lead by lease."""
         others = (each for each in roster.addresses if each != self.seen.address)
-        return 0 < self.lease < self.unsure_for(now) and any(not roster.silence(each, now) for each in others)
+        return 0 < self.lease < self.unsure_for(now) and any(map(roster.was_there, others))
 
     def pause(self, *, answered: bool) -> float:
         """Seconds until the next wish."""
@@ -113,6 +113,7 @@ class Roster:
 
     lease: float
     heard: dict[str, float] = field(default_factory=dict)
+    _looked: float = 0.0  # when all of it was heard last
     _words: dict[str, str] = field(default_factory=dict)
 
     def take_in(self, words: Mapping[str, str], now: float) -> None:
@@ -120,7 +121,7 @@ class Roster:
         for address, word in words.items():
             if self._words.get(address) != word:
                 self.heard[address] = now
-        self._words = dict(words)
+        self._words, self._looked = dict(words), now
         self.heard = {address: at for address, at in self.heard.items() if address in words}
 
     @property
@@ -131,6 +132,10 @@ class Roster:
         """Seconds for which it is away; 0: it is there."""
         silent = now - self.heard.get(address, now)
         return silent if silent > SILENT * self.lease else 0.0
+
+    def was_there(self, address: str) -> bool:
+        """Whether it was there when anything was heard last: who hears nothing any more knows no more of others."""
+        return not self.silence(address, self._looked)
 
     def forgotten(self, now: float) -> list[str]:
         """Those that are to leave the list."""
