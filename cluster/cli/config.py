@@ -1,5 +1,6 @@
 """`cluster config show`: the settings in force, and where each comes from."""
 
+from itertools import chain
 from typing import Any
 
 import click
@@ -7,7 +8,7 @@ from click.core import ParameterSource
 
 from cluster.cli.daemons import keys_of
 from cluster.cli.options import as_json
-from cluster.client.config import CLIENT_KEYS, config_path, state_root
+from cluster.client.config import CLIENT_KEYS, SECTIONS, config_path, state_root
 from cluster.client.discovery import choose, found_credentials, local_scheduler
 from cluster.domain.base.errors import InvalidInput
 
@@ -29,14 +30,8 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
     from cluster.cli.render import print_json
     from cluster.cli.table import print_table
 
-    rows = [
-        *_places(ctx),
-        *_client(),
-        *_daemon(ctx, "scheduler"),
-        *_daemon(ctx, "worker"),
-        *_daemon(ctx, "gateway"),
-        *_daemon(ctx, "pools"),
-    ]
+    daemons = (_daemon(ctx, section) for section in SECTIONS if section != "client")
+    rows = [*_places(ctx), *_client(), *chain.from_iterable(daemons)]
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
     else:
