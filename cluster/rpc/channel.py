@@ -1,5 +1,7 @@
 """Dialling a server and knowing for certain who answers."""
 
+from collections.abc import Iterator, Sequence
+
 import grpc
 import grpc.aio
 
@@ -23,16 +25,18 @@ _OPTIONS: list[tuple[str, int]] = [
     # A server that comes back is found again within seconds: the first retry comes soon, none waits for long.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5000),
-    # A follower of output hears nothing for hours, and must notice when the other machine has vanished without a
-    # word. Only while a call is open; servers allow it down to 10 s (cluster.rpc.server).
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     # Who dials a second time, because the first hangs, wants another connection.
     ("grpc.use_local_subchannel_pool", 1),
     # A proxy for the web that is set in the environment is not the way to the machine next door.
     ("grpc.enable_http_proxy", 0),
 ]
+
+# A follower of output hears nothing for hours, and must notice when the other machine has vanished without a word, or
+# its process is stopped: so it is asked for a sign, while a call is open. Of several servers another may have taken
+# over by then, so it is asked more often; servers allow it every 2 s (cluster.rpc.server).
+_SIGN_AFTER, _SIGN_WITHIN = 20_000, 10_000  # milliseconds
+_SIGN_AFTER_OF_SEVERAL, _SIGN_WITHIN_OF_SEVERAL = 3_000, 3_000
 
 
 def dial(address: str, credentials: Credentials, server_name: str) -> grpc.aio.Channel:
@@ -50,10 +54,18 @@ def secure_channel(address: str, credentials: grpc.ChannelCredentials, server_na
     """Does what `dial` does, for credentials that were made already."""
     check_room()
     name = ("grpc.ssl_target_name_override", server_name)
-    return grpc.aio.secure_channel(_target(address), credentials, options=[*_OPTIONS, name])
+    addresses = check_addresses(address)
+    return grpc.aio.secure_channel(_target(addresses), credentials, options=[*_OPTIONS, *_signs(addresses), name])
 
 
-def _target(address: str) -> str:
+def _target(addresses: Sequence[str]) -> str:
     """As gRPC has it, which knows names one at a time alone."""
-    several = check_addresses(address)
-    return f"dns:///{several[0]}" if len(several) == 1 else resolved(several)
+    return f"dns:///{addresses[0]}" if len(addresses) == 1 else resolved(addresses)
+
+
+def _signs(addresses: Sequence[str]) -> Iterator[tuple[str, int]]:
+    is_one = len(addresses) == 1
+    within = _SIGN_WITHIN if is_one else _SIGN_WITHIN_OF_SEVERAL
+    yield "grpc.keepalive_time_ms", _SIGN_AFTER if is_one else _SIGN_AFTER_OF_SEVERAL
+    yield "grpc.keepalive_timeout_ms", within
+    yield "grpc.http2.ping_timeout_ms", within  # gRPC waits for this one, a minute unless told, and not for the other

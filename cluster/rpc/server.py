@@ -29,11 +29,12 @@ MOST_STREAMS = 32  # calls of many requests, of which the first may be large and
 SERVER_OPTIONS: list[tuple[str, int]] = [
     # Two schedulers on one port would each get some of the connections, and nobody an error.
     ("grpc.so_reuseport", 0),
-    # Clients ping every 20 s while a call is open (cluster.rpc.channel); gRPC's own limit of 5 min would cut them off.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Clients ping every 3 s while a call is open (cluster.rpc.channel); gRPC's own limit of 5 min would cut them off.
+    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
     # The other direction: forget clients that vanished without a word, with all that their calls hold.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
     # Else each call's window grows to megabytes, and so much of its request is there before a handler has asked for it.
     ("grpc.http2.bdp_probe", 0),

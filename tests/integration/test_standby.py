@@ -4,23 +4,29 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, Unreachable
 from cluster.domain.scheduler.leadership import Contender, LeadWish
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import open_authority
+from cluster.rpc import channel
 from cluster.rpc.addresses import resolved
+from cluster.rpc.errors import calling
 from cluster.scheduler.leading import Leading
 from cluster.scheduler.process import SchedulerOptions, serve
 from cluster.store.interface import StoreTroubled, TakenOver
 from cluster.store.redis.lead import LeadTable
 from cluster.store.redis.store import RedisStore
+from cluster.v1 import jobs_pb2, jobs_pb2_grpc
 from cluster.worker.known_schedulers import KnownSchedulers
 from tests.acceptance.daemons import free_port
+from tests.integration.trust import SmallCluster, in_cluster
 from tests.patience import PATIENCE
 from tests.redis_servers import RedisServer, redis_server
 
@@ -156,6 +162,54 @@ def test_a_worker_looks_where_it_was_told_and_forgets_who_is_no_scheduler_any_mo
     assert KnownSchedulers(tmp_path).beside("a:1", given=False) == "a:1"
     (tmp_path / "schedulers.json").write_text("{")
     assert KnownSchedulers(tmp_path).beside("a:1", given=False) == "a:1"
+
+
+def test_a_caller_leaves_a_scheduler_that_gives_no_sign_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that is stopped: its kernel takes connections, and what is sent, all the same."""
+    monkeypatch.setattr(channel, "_SIGN_AFTER_OF_SEVERAL", 100)
+    monkeypatch.setattr(channel, "_SIGN_WITHIN_OF_SEVERAL", 100)
+
+    async def body(cluster: SmallCluster) -> None:
+        deaf, used = set[int](), list[int]()
+        relaying, ends = list[asyncio.Task[None] | None](), list[asyncio.StreamWriter]()
+
+        async def pump(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with closing(writer), suppress(OSError):
+                while data := await reader.read(65536):
+                    if number not in deaf:
+                        writer.write(data)
+
+        async def relay(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            relaying.append(asyncio.current_task())
+            used.append(number)
+            there, here = await asyncio.open_connection(*cluster.address.split(":"))
+            ends.extend((writer, here))
+            await asyncio.gather(pump(number, reader, here), pump(number, there, writer))
+
+        relays = [await asyncio.start_server(partial(relay, number), "127.0.0.1", 0) for number in range(2)]
+        addresses = ",".join("{}:{}".format(*each.sockets[0].getsockname()) for each in relays)
+        name = cluster.credentials.identity.server_name or ""
+        async with channel.dial(addresses, cluster.issue(IdentityKind.USER, "ann"), name) as dialled:
+            stub = jobs_pb2_grpc.JobsStub(dialled)
+            call = stub.Wait(jobs_pb2.WaitRequest())
+            await call.read()
+            (first,) = used
+            deaf.add(first)
+            with pytest.raises(Unreachable), calling(addresses):
+                await call.read()
+            again = stub.Wait(jobs_pb2.WaitRequest(), wait_for_ready=True)
+            await again.read()
+            assert set(used) == {0, 1}
+            again.cancel()
+        for each in relays:
+            each.close()
+        for end in ends:
+            end.transport.abort()
+        await asyncio.gather(*filter(None, relaying))
+
+    in_cluster(tmp_path, body)
 
 
 def test_several_addresses_are_one_target() -> None:
