@@ -5,7 +5,7 @@ The messages are the services' own. Nothing is tried again, and nothing is judge
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,7 +22,7 @@ from cluster.domain.trust.identity import scheduler_server_name
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.on_behalf import Proof
-from cluster.v1 import admin_pb2, events_pb2, jobs_pb2, metrics_pb2, room_pb2, worker_pb2
+from cluster.v1 import admin_pb2, events_pb2, files_pb2, jobs_pb2, metrics_pb2, room_pb2, worker_pb2
 
 PATIENCE = 60.0  # seconds for one answer; the scheduler itself says after 30 s that its disk does not answer
 HEALTH_PATIENCE = 2.0  # seconds
@@ -42,7 +42,7 @@ class Method:
 def method(path: str) -> Method:
     """The method of that path. NotFound for one that no service has."""
     service, _, name = path.removeprefix("/").rpartition("/")
-    for file in (jobs_pb2, admin_pb2, events_pb2, metrics_pb2, room_pb2, worker_pb2):
+    for file in (jobs_pb2, admin_pb2, events_pb2, files_pb2, metrics_pb2, room_pb2, worker_pb2):
         found = file.DESCRIPTOR.services_by_name.get(service.rpartition(".")[2])
         if found is not None and found.full_name == service and name in found.methods_by_name:
             descriptor = found.methods_by_name[name]
@@ -99,6 +99,23 @@ class CallsForOthers:
             with hanging_up(call(request, metadata=shown.metadata())) as answers:
                 async for answer in answers:
                     yield answer
+
+    async def sending(self, method: Method, messages: AsyncGenerator[Any, None], shown: Proof) -> Any:
+        """The answer of a method to which messages are streamed. These are asked for one by one, as they can go; what
+        they raise ends the call. Raises the scheduler's ClusterError, or Unreachable."""
+        with self._connection() as connection, calling(self.address):
+            call: Any = connection.channel.stream_unary(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
+            with hanging_up(call(metadata=shown.metadata())) as answer:
+                async with aclosing(messages):
+                    async for message in messages:
+                        if answer.done():
+                            break  # its status says why
+                        await answer.write(message)
+                    else:
+                        await answer.done_writing()
+                return await answer
 
     async def expect_serving(self) -> None:
         """ClusterError when the scheduler cannot be reached, or does not serve."""

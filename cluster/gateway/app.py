@@ -55,6 +55,9 @@ class SchedulerCalls(Protocol):
     def several(self, method: Method, request: Any, shown: Proof) -> AsyncGenerator[Any, None]:
         """Answers as they come."""
 
+    async def sending(self, method: Method, messages: AsyncGenerator[Any, None], shown: Proof) -> Any:
+        """One answer to many messages."""
+
     async def expect_serving(self) -> None:
         """ClusterError when it does not."""
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from cluster.client.job_fields import new_job_id
 from cluster.domain.trust.identity import is_uuid
-from cluster.gateway.bodies import Bodies
+from cluster.gateway.bodies import Bodies, most_of
 from cluster.gateway.json_messages import RANGES, from_json, parse_json
 from cluster.gateway.problems import INVALID, WRONG_TYPE, Problem, WrongPlace, invalid
 from cluster.gateway.routes import WHOLE, Route
@@ -44,7 +44,7 @@ class Binder:
         return message
 
     async def _of_body(self, route: Route, request: Request, descriptor: Descriptor) -> Any:
-        async with self._bodies.read(request, route.method.path) as body:
+        async with self._bodies.read(request, most_of(route.method.path)) as body:
             if not body and route.body == WHOLE:
                 return route.method.request()
             if media_type(request) != "application/json":

@@ -1,8 +1,8 @@
 """Taking in bodies: bounded in bytes, in time, and in what all of them take together."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -12,6 +12,7 @@ from cluster.rpc.bounds import MIB, bound_of
 MOST = 16 * MIB  # of one body
 MOST_TOGETHER = 128 * MIB  # of all that are here at a time
 PATIENCE, SLOWEST = 10.0, 256 * 1024  # seconds for any body, and as many more as it takes at so many bytes a second
+SLOWEST_PIECES = 16 * 1024  # bytes a second of a body that is taken piece by piece: it holds little here
 
 
 def most_of(method: str) -> int:
@@ -26,9 +27,9 @@ class Bodies:
         self._left = most_together
 
     @asynccontextmanager
-    async def read(self, request: Request, method: str) -> AsyncIterator[bytes]:
-        """The body, which counts until the context is left. Problem when it is too large or too slow."""
-        most = most_of(method)
+    async def read(self, request: Request, most: int) -> AsyncIterator[bytes]:
+        """The body of so many bytes at most, which counts until the context is left. Problem when it is too large or
+        too slow."""
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > most:
             raise _too_large(most)
@@ -38,9 +39,30 @@ class Bodies:
                 await self._take_in(request, most, pieces)
             yield b"".join(pieces)
         except TimeoutError:
-            raise Problem(TOO_SLOW, "the body did not arrive in time") from None
+            raise _too_slow() from None
         finally:
             self._left += sum(map(len, pieces))
+
+    async def pieces(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """A body of any size, piece by piece, as they come and somebody takes them. Problem where it breaks off, or
+        comes too slowly: what one waits for its sender counts, not what the sender waits for us."""
+        loop, waited, taken = asyncio.get_running_loop(), 0.0, 0
+        async with aclosing(request.stream()) as stream:
+            while True:
+                began = loop.time()
+                try:
+                    async with asyncio.timeout(max(0.0, PATIENCE + taken / SLOWEST_PIECES - waited)):
+                        piece = await anext(stream, None)
+                except TimeoutError:
+                    raise _too_slow() from None
+                except ClientDisconnect:
+                    raise _broke_off() from None
+                if piece is None:
+                    return
+                waited += loop.time() - began
+                taken += len(piece)
+                if piece:
+                    yield piece
 
     async def _take_in(self, request: Request, most: int, pieces: list[bytes]) -> None:
         taken = 0
@@ -54,7 +76,15 @@ class Bodies:
                 if self._left < 0:
                     raise Problem(UNAVAILABLE, "too many large requests are on their way; try again soon")
         except ClientDisconnect:
-            raise Problem(MALFORMED, "the body broke off") from None
+            raise _broke_off() from None
+
+
+def _too_slow() -> Problem:
+    return Problem(TOO_SLOW, "the body did not arrive in time")
+
+
+def _broke_off() -> Problem:
+    return Problem(MALFORMED, "the body broke off")
 
 
 def _too_large(most: int) -> Problem:

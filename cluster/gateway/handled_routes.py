@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from cluster.client.calls_for_others import Method, method
 from cluster.domain.trust.identity import Role
-from cluster.gateway.bodies import Bodies
+from cluster.gateway.bodies import Bodies, most_of
 from cluster.gateway.problems import WrongPlace, invalid
 from cluster.gateway.routes import roles_of
 from cluster.rpc.on_behalf import Proof
@@ -31,6 +31,9 @@ class Calls(Protocol):
 
     def several(self, method: Method, request: Any, shown: Proof) -> AsyncGenerator[Any, None]:
         """Answers as they come."""
+
+    async def sending(self, method: Method, messages: AsyncGenerator[Any, None], shown: Proof) -> Any:
+        """One answer to many messages."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,18 @@ class Exchange:
         """The answers of one that streams them, as they come."""
         return self.calls.several(self._methods[call], message, self.shown)
 
-    def body(self) -> AbstractAsyncContextManager[bytes]:
-        """The body, which counts among all bodies until the context is left. Problem when it is too large or slow."""
-        return self._bodies.read(self.request, self._route.methods[0].path)
+    async def sending(self, call: str, messages: AsyncGenerator[Any, None]) -> Any:
+        """The answer of a call to which messages are streamed, which are asked for as they go."""
+        return await self.calls.sending(self._methods[call], messages, self.shown)
+
+    def body(self, most: int = 0) -> AbstractAsyncContextManager[bytes]:
+        """The body, which counts among all bodies until the context is left. Problem when it is too large or slow.
+        `most`: bytes that it may have, 0: as a request of the route's first call."""
+        return self._bodies.read(self.request, most or most_of(self._route.methods[0].path))
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body, of any size, piece by piece. Problem where it breaks off or comes too slowly."""
+        return self._bodies.pieces(self.request)
 
     def at_end(self, act: Callable[[], None]) -> None:
         """Does that when all of the answer has gone, or nobody takes it any more."""

@@ -38,6 +38,11 @@ class OwnCalls:
         async for answer in self._calls.several(method, request, Proof()):
             yield answer
 
+    async def sending(self, method: Method, messages: AsyncGenerator[Any, None], shown: Proof) -> Any:
+        """As CallsForOthers. NotAuthenticated for whoever does not know the secret."""
+        self._check(shown)
+        return await self._calls.sending(method, messages, Proof())
+
     async def expect_serving(self) -> None:
         """ClusterError when the scheduler does not serve."""
         await self._calls.expect_serving()

@@ -33,6 +33,7 @@ NOT_FOUND = Kind("not-found", 404, "There is no such thing, or it is somebody el
 WRONG_METHOD = Kind("wrong-method", 405, "What is there has no such method; `Allow` names those it has.")
 TOO_SLOW = Kind("too-slow", 408, "The request did not arrive in time.")
 CONFLICT = Kind("conflict", 409, "The present state forbids it.")
+LENGTH_REQUIRED = Kind("length-required", 411, "The request must say how many bytes come.")
 TOO_LARGE = Kind("too-large", 413, "The body is larger than anything that this takes.")
 WRONG_TYPE = Kind("wrong-type", 415, "The body must be application/json.")
 RANGE = Kind("range", 416, "None of the bytes are there that Range asks for; `Content-Range` says how many there are.")
@@ -46,7 +47,7 @@ TIMED_OUT = Kind("timed-out", 504, "The code that was to run took longer than it
 
 KINDS = (
     *(INVALID, MALFORMED, UNAUTHENTICATED, NOT_PERMITTED, CROSS_SITE, NOT_FOUND, WRONG_METHOD, TOO_SLOW, CONFLICT),
-    *(TOO_LARGE, WRONG_TYPE, RANGE, WRONG_HOST, FAILED, EXHAUSTED, HEADERS_TOO_LARGE, INTERNAL),
+    *(LENGTH_REQUIRED, TOO_LARGE, WRONG_TYPE, RANGE, WRONG_HOST, FAILED, EXHAUSTED, HEADERS_TOO_LARGE, INTERNAL),
     *(UNAVAILABLE, TIMED_OUT),
 )
 

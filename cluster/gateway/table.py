@@ -1,6 +1,6 @@
 """All routes that a scheduler's gateway has."""
 
-from cluster.gateway import execute, job_scheduler, live, metrics, results, worker_jobs
+from cluster.gateway import execute, job_scheduler, live, metrics, results, uploads, worker_jobs
 from cluster.gateway.handled_routes import HandledRoute
 from cluster.gateway.routes import ROUTES, Route
 
@@ -8,6 +8,7 @@ HANDLED: tuple[HandledRoute, ...] = (*worker_jobs.ROUTES, *job_scheduler.ROUTES)
 TABLE: tuple[Route | HandledRoute, ...] = (
     *ROUTES,
     *results.ROUTES,
+    *uploads.ROUTES,
     *HANDLED,
     *live.ROUTES,
     *metrics.ROUTES,

@@ -95,7 +95,7 @@ ROLES: dict[str, frozenset[Role]] = {
 
 # The services of which a gateway makes calls for others. Never Renew: a certificate outlives what was shown for it.
 # Of a worker's own service only one that stands alone lets them in.
-_SERVICES = ("Jobs", "Tokens", "Users", "Workers", "Queue", "Events", "Metrics", "Room", "Worker")
+_SERVICES = ("Jobs", "Files", "Tokens", "Users", "Workers", "Queue", "Events", "Metrics", "Room", "Worker")
 _BY_GATEWAYS = tuple(f"/cluster.v1.{service}/" for service in _SERVICES)
 
 # What people type for the calls that not every person may make. Their refusal names that.

@@ -14,9 +14,9 @@ from cluster.domain.job.task_variables import OWN_VARIABLES
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import lost_after_in_force, survived_absence
 from cluster.domain.trust.identity import Role
-from cluster.gateway import job_processor
+from cluster.gateway import job_processor, results, uploads
 from cluster.gateway.problems import KINDS
-from cluster.gateway.routes import ROUTES
+from cluster.gateway.routes import ROUTES, AnyRoute
 from cluster.gateway.table import HANDLED
 from cluster.rpc.roles import ROLES
 from tools.environments import REPOSITORY
@@ -45,7 +45,8 @@ def test_who_may_do_what_is_what_the_code_lets_pass() -> None:
 
 def test_the_calls_over_http_are_those_that_there_are() -> None:
     said = {row[0]: row[2] for row in rows("http.md") if "/v1/" in row[0]}
-    assert said == {f"{route.verb} {route.path}": ", ".join(route.roles[::-1]) for route in ROUTES}
+    there: list[AnyRoute] = [*ROUTES, *results.ROUTES, *uploads.ROUTES]
+    assert said == {f"{route.verb} {route.path}": ", ".join(route.roles[::-1]) for route in there}
 
 
 def test_the_calls_of_the_founding_documents_are_those_that_there_are() -> None:

@@ -64,7 +64,7 @@ def test_the_page_of_one_person_answers_nobody_who_does_not_know_its_secret(tmp_
         asked: list[str] = []
 
         class Calls:
-            async def one(self, method, request, shown):  # type: ignore[no-untyped-def]
+            async def one(self, method, request, shown, reads):  # type: ignore[no-untyped-def]
                 asked.append(method.path)
                 return method.response()
 
