@@ -146,15 +146,25 @@ def pages(env: Mapping[str, str], url: str, pid: int, args: argparse.Namespace) 
 
 @contextmanager
 def opened(url: str) -> Iterator[tuple[Page, CDPSession]]:
+    with browser_pages(url, 1) as (page,):
+        yield page
+
+
+@contextmanager
+def browser_pages(url: str, count: int) -> Iterator[list[tuple[Page, CDPSession]]]:
+    """So many of one browser, each with a process of its own."""
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        shown = browser.new_page(viewport=SIZE)
-        tools = shown.context.new_cdp_session(shown)
-        tools.send("Performance.enable", {"timeDomain": "threadTicks"})
-        shown.goto(url)
-        shown.locator("main h1").wait_for()
-        yield shown, tools
+        pages = []
+        for _ in range(count):
+            shown = browser.new_context(viewport=SIZE).new_page()
+            tools = shown.context.new_cdp_session(shown)
+            tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+            shown.goto(url)
+            shown.locator("main h1").wait_for()
+            pages.append((shown, tools))
+        yield pages
         browser.close()
 
 
@@ -312,17 +322,33 @@ def drawn(env: Mapping[str, str], url: str, jobs: int) -> None:
 
 
 def growth(env: Mapping[str, str], url: str, minutes: float) -> None:
-    with opened(url) as (_, tools), ending(env, 300):
-        sizes = []
-        for _ in range(max(2, int(minutes * 2))):
-            time.sleep(30)
-            tools.send("HeapProfiler.collectGarbage")
-            found = {each["name"]: each["value"] for each in tools.send("Performance.getMetrics")["metrics"]}
-            sizes.append(found["JSHeapUsedSize"] / 2**20)
-            print(f"heap {sizes[-1]:.1f} MiB, {found['Nodes']:.0f} nodes", flush=True)
-        half = len(sizes) // 2
-        rise = (sizes[-1] - sizes[half - 1]) / ((len(sizes) - half) / 2) * 60
-        print(f"in the second half it rose by {rise:.1f} MiB an hour")
+    """Of a page that stays in the list of jobs, and of one whose user goes round all views, meanwhile."""
+    with browser_pages(url, 2) as ((stays, its), (goes, others)), ending(env, 300):
+        stays.evaluate("location.hash = '#/jobs'")
+        sizes: list[list[float]] = [[], []]
+        began, before = time.monotonic(), newest(env)
+        for turn in range(max(2, int(minutes * 2))):
+            for view in ("#/jobs", f"#/jobs/{newest(env)}", "#/workers", "#/run", "#/"):
+                goes.evaluate(f"location.hash = '{view}'")
+                time.sleep(6)
+            for told, tools in zip(sizes, (its, others), strict=True):
+                tools.send("HeapProfiler.collectGarbage")
+                found = {each["name"]: each["value"] for each in tools.send("Performance.getMetrics")["metrics"]}
+                told.append(found["JSHeapUsedSize"] / 2**20)
+            print(
+                f"{turn / 2 + 0.5:5.1f} min: heap {sizes[0][-1]:5.1f} MiB in the list, {sizes[1][-1]:5.1f} going round",
+                flush=True,
+            )
+        rate = (newest(env) - before) / (time.monotonic() - began)
+    for what, told in zip(("in the list", "going round"), sizes, strict=True):
+        half = len(told) // 2
+        rise = (told[-1] - told[half - 1]) / ((len(told) - half) / 2) * 60
+        print(f"{what}: under {rate:.0f} jobs/s, in the second half it rose by {rise:.1f} MiB an hour")
+
+
+def newest(env: Mapping[str, str]) -> int:
+    jobs = json.loads(call(env, "job", "list", "--json", "--limit", "1"))
+    return int(jobs[0]["number"]) if jobs else 0
 
 
 def main() -> None:

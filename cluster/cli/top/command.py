@@ -1,6 +1,6 @@
 """`cluster top`: the command."""
 
-import asyncio
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -12,7 +12,12 @@ from cluster.domain.base.errors import Unreachable
 
 if TYPE_CHECKING:
     from cluster.cli.top.loop import Top
+    from cluster.cli.top.model import Model
+    from cluster.cli.top.screen import Screen
     from cluster.client.aio import AsyncClient
+    from cluster.client.discovery import Endpoint
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Absence:
@@ -37,30 +42,56 @@ def top(ctx: click.Context) -> int:
     From there jobs are opened, followed, cancelled, tried again and paused, and workers drained. Colours are left out
     where NO_COLOR is set.
     """
-    from cluster.cli.connection import endpoint
+    from cluster.cli.top.model import Model
+    from cluster.cli.top.screen import Screen
     from cluster.cli.top.terminal import Terminal, check_terminal
 
     check_terminal()
-    found = endpoint(ctx)
     terminal = Terminal()
+    model, screen = Model(""), Screen(terminal, colours=not os.environ.get("NO_COLOR"))
+    before = {number: signal.signal(number, lambda number, _: _end_by(number, screen)) for number in _ENDINGS}
+    try:
+        screen.take(model)  # there is a picture before what asks the cluster is loaded: that takes longer than all else
+        code = _work(ctx, model, screen)
+    finally:
+        screen.leave()
+        terminal.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code < 0:  # a signal: whoever started us sees that it was one
+        _end_by(-code, None)
+    return code
+
+
+def _work(ctx: click.Context, model: "Model", screen: "Screen") -> int:
+    gc.disable()  # what is loaded stays
+    try:
+        from cluster.cli.connection import endpoint
+
+        found = endpoint(ctx)
+        model.where = found.address
+        import asyncio
+
+        from cluster.cli.top.loop import Top
+    finally:
+        gc.enable()
 
     async def work() -> int:
-        from cluster.cli.top.loop import Top
-        from cluster.cli.top.model import Model
+        shown = Top(model, screen, lambda: _client(found, shown))
+        return await shown.run()
 
-        top = Top(Model(found.address), terminal, lambda: _client(top), not os.environ.get("NO_COLOR"))
-        return await top.run()
+    return asyncio.run(work())
 
-    def _client(top: "Top") -> "AsyncClient":
-        from cluster.client.aio import AsyncClient
 
-        return AsyncClient(found, listener=Absence(top))
+def _client(found: "Endpoint", top: "Top") -> "AsyncClient":
+    from cluster.client.aio import AsyncClient
 
-    try:
-        code = asyncio.run(work())
-    finally:
-        terminal.close()
-    if code < 0:  # a signal: whoever started us sees that it was one
-        signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    return code
+    return AsyncClient(found, listener=Absence(top))
+
+
+def _end_by(number: int, screen: "Screen | None") -> None:
+    """Ends this process by that signal; the terminal is given back before."""
+    if screen:
+        screen.leave()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -1,17 +1,21 @@
 """What `cluster top` shows, as rows of text for a size. Pure."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cluster.cli.render import command_of, reason_of
 from cluster.cli.table import fit, shortened, width_of
 from cluster.cli.top.model import Intent, Model, Pane, View
-from cluster.client.types import Job, Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus, format_duration, format_size
 from cluster.domain.job.amounts import MEMORY
 from cluster.domain.job.endings import OK
 from cluster.domain.job.states import COUNTED, TaskState
-from cluster.domain.scheduler.worker_record import WorkerState
+
+if TYPE_CHECKING:
+    from cluster.client.types import Job, Worker
 
 Span = tuple[str, str]  # a style, and text
 Row = tuple[Span, ...]
@@ -126,7 +130,7 @@ def _lists(model: Model, width: int, room: int, now: float) -> list[Row]:
         rows[1:2] = [_row("dim", none if model.queue or model.jobs else "…", width)]
     told = [_worker_cells(worker) for worker in model.workers]
     cursor = model.cursor(Pane.WORKERS, [worker.id for worker in model.workers])
-    styles = ["" if worker.state is WorkerState.ONLINE else "warn" for worker in model.workers]
+    styles = ["" if worker.state.word == "online" else "warn" for worker in model.workers]
     heads = ("WORKER", "STATE", "CPUS", "LOAD", "MEM", "RUNNING", "ASSIGNED", "WHY")
     return rows + _table(heads, told, styles, (cursor, not front), width, workers)
 

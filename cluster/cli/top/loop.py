@@ -10,11 +10,9 @@ from typing import Any
 
 from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.top.cluster_side import change, failed_since, followed, look, opened
-from cluster.cli.top.drawing import Row, draw
 from cluster.cli.top.keys import KeyReader
 from cluster.cli.top.model import LATELY, Intent, Model, View
-from cluster.cli.top.painting import paint
-from cluster.cli.top.terminal import Terminal
+from cluster.cli.top.screen import Screen
 from cluster.client.aio import AsyncClient
 from cluster.domain.base.errors import (
     ClusterError,
@@ -33,13 +31,12 @@ CLOSED = (NotAuthenticated, NotPermitted, Untrusted)  # which no further try cha
 
 
 class Top:
-    def __init__(self, model: Model, terminal: Terminal, connect: Callable[[], AsyncClient], colours: bool) -> None:
-        self._model, self._terminal, self._connect, self._colours = model, terminal, connect, colours
+    def __init__(self, model: Model, screen: Screen, connect: Callable[[], AsyncClient]) -> None:
+        self._model, self._screen, self._connect = model, screen, connect
         self._client: AsyncClient | None = None
-        self._rows: list[Row] | None = None  # on the screen; None: nobody knows
+        self._counted = 0.0  # seconds of cpu of this process that pauses have been made for
         self._stale = asyncio.Event()  # something has happened in the cluster
         self._to_draw = asyncio.Event()
-        self._missed = False  # something was to be drawn, and the terminal had not taken what was drawn before
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._keys = KeyReader()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,7 +52,7 @@ class Top:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             loop.add_signal_handler(number, self._leave, -number)
         loop.add_signal_handler(signal.SIGINT, self._leave, INTERRUPTED)
-        self._terminal.enter(self._pressed, lambda: self._leave(-signal.SIGHUP))
+        self._enter()
         try:
             self._draw()
             self._begin(self._keep_drawn())
@@ -64,7 +61,11 @@ class Top:
         finally:
             for task in self._tasks:
                 task.cancel()
-            self._terminal.leave()
+            self._screen.leave()
+
+    def _enter(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._screen.enter(loop, self._pressed, lambda: self._leave(-signal.SIGHUP), self._to_draw.set)
 
     def absence(self, error: Unreachable | None) -> None:
         """There is no answer, or there is one again."""
@@ -116,8 +117,8 @@ class Top:
 
     async def _keep_looking(self, client: AsyncClient) -> None:
         model, first = self._model, True
+        self._counted = time.process_time()
         while True:
-            begin = time.process_time()
             self._stale.clear()
             try:
                 seen = await look(client, model.filter)
@@ -137,11 +138,13 @@ class Top:
                 model.message = str(error)
             self._to_draw.set()
             goes_on = any(not job.state.ended for job in model.jobs)
-            await self._pause(begin, CLOCK if goes_on else SLOW_CLOCK)
+            await self._pause(CLOCK if goes_on else SLOW_CLOCK)
 
-    async def _pause(self, begin: float, clock: float) -> None:
-        """Until something happens or the clock says so, and for so long that SHARE of a core is kept."""
-        await asyncio.sleep(max(SOON, (time.process_time() - begin) / SHARE))
+    async def _pause(self, clock: float) -> None:
+        """Until something happens or the clock says so, and for so long that SHARE of a core is kept by all that was
+        done since the pause before: drawing and the events too."""
+        before, self._counted = self._counted, time.process_time()
+        await asyncio.sleep(max(SOON, (self._counted - before) / SHARE))
         if self._model.absent:
             await asyncio.sleep(AGAIN)
             return
@@ -249,13 +252,13 @@ class Top:
 
     def _suspend(self) -> None:
         """Stands still as any program does that is stopped; goes on from here when it is continued."""
-        self._terminal.leave()
+        self._screen.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
-        self._terminal.enter(self._pressed, lambda: self._leave(-signal.SIGHUP))
+        self._enter()
         self._repaint()
 
     def _repaint(self) -> None:
-        self._rows = None
+        self._screen.forget()
         self._draw()
 
     async def _keep_drawn(self) -> None:
@@ -267,19 +270,5 @@ class Top:
             await asyncio.sleep(max(SOON, (time.process_time() - begin) / SHARE))
 
     def _draw(self) -> None:
-        """Draws what has changed, once the terminal has taken what was drawn before."""
-        if self._terminal.is_busy or self._end.done():
-            self._missed = True
-            return
-        width, height = self._terminal.size
-        rows = draw(self._model, width, height, time.time())
-        text = paint(self._rows, rows, width, colours=self._colours)
-        self._rows = rows
-        if text:
-            self._terminal.write(text, self._drawn)
-
-    def _drawn(self) -> None:
-        """The terminal has taken a frame. Where it is slow there may be something newer."""
-        if self._missed:
-            self._missed = False
-            self._to_draw.set()
+        if not self._end.done():
+            self._screen.show(self._model)

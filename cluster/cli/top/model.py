@@ -1,14 +1,20 @@
-"""What `cluster top` knows, and what a key means. Pure: no clock, no terminal, no calls."""
+"""What `cluster top` knows, and what a key means. Pure: no clock, no terminal, no calls.
+
+The first frame is drawn by it before the client is loaded, so its types are named here alone.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.cli.top.throughput import Throughput
-from cluster.client.types import Job, QueueStatus, Task, Worker
 from cluster.domain.job.states import RUN
-from cluster.domain.scheduler.worker_record import WorkerState
+
+if TYPE_CHECKING:
+    from cluster.client.types import Job, QueueStatus, Task, Worker
 
 LATELY = 3600.0  # seconds for which a failure counts
 
@@ -235,6 +241,10 @@ class Model:
     @property
     def cpus(self) -> tuple[int, int]:
         """Thousandths of cpus in use, and there are, of workers that are there."""
+        if not self.workers:
+            return 0, 0
+        from cluster.domain.scheduler.worker_record import WorkerState  # loaded once there are workers
+
         there = [w for w in self.workers if w.state not in (WorkerState.OFFLINE, WorkerState.UNREACHABLE)]
         return sum(worker.used_millicpus for worker in there), sum(worker.millicpus for worker in there)
 

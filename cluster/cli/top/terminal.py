@@ -1,15 +1,18 @@
 """The terminal of `cluster top`: raw keys in, text out, and everything as it was afterwards."""
 
-import asyncio
 import os
 import sys
 import termios
 import tty
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from cluster.cli.top.painting import ENTER, LEAVE
 from cluster.domain.base.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop  # loaded after the first frame
 
 
 class Terminal:
@@ -23,6 +26,8 @@ class Terminal:
             raise InvalidInput(f"/dev/tty: {error.strerror}: there is no terminal to draw on") from None
         self._before = termios.tcgetattr(self._fd)
         self._unsent = b""
+        self._loop: AbstractEventLoop | None = None  # in which it reads and writes; None: not yet
+        self._then: Callable[[], object] = lambda: None
         self._writes = False
         self._entered = False
 
@@ -35,21 +40,29 @@ class Terminal:
             return 80, 24
         return size.columns or 80, size.lines or 24
 
-    def enter(self, pressed: Callable[[bytes], object], gone: Callable[[], object]) -> None:
-        """Takes the screen. `pressed` gets what is typed; `gone` is called when the terminal is."""
-        tty.setraw(self._fd)
-        self._entered = True
-        self.write(ENTER)
-        asyncio.get_running_loop().add_reader(self._fd, self._read, pressed, gone)
+    def take(self, then: Callable[[], object]) -> None:
+        """Takes the screen, if it does not have it; `then` as of `write`."""
+        if not self._entered:
+            tty.setraw(self._fd)
+            self._entered = True
+            self.write(ENTER, then)
+
+    def listen(self, loop: "AbstractEventLoop", pressed: Callable[[bytes], object], gone: Callable[[], object]) -> None:
+        """From now on `pressed` gets what is typed; `gone` is called when the terminal is. What it had not taken of
+        what was written is written on."""
+        self._loop = loop
+        loop.add_reader(self._fd, self._read, pressed, gone)
+        self._send()
 
     def leave(self) -> None:
         """Gives the screen back. What was not written yet is dropped; this waits for a moment at most."""
         if not self._entered:
             return
         self._entered = False
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._fd)
         self._stop_writing()
+        if self._loop:
+            self._loop.remove_reader(self._fd)
+            self._loop = None
         with suppress(OSError, termios.error):
             termios.tcflush(self._fd, termios.TCOFLUSH)
             # A terminal's driver takes this much at once, or nobody reads it. An escape that was cut ends by ST.
@@ -72,7 +85,6 @@ class Terminal:
         self._send()
 
     def _send(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             sent = os.write(self._fd, self._unsent) if self._unsent else 0
         except BlockingIOError:
@@ -82,17 +94,17 @@ class Terminal:
             self._stop_writing()
             return  # it is gone: the reader notices
         self._unsent = self._unsent[sent:]
-        if self._unsent and not self._writes:
+        if self._unsent and self._loop and not self._writes:
             self._writes = True
-            loop.add_writer(self._fd, self._send)
+            self._loop.add_writer(self._fd, self._send)
         elif not self._unsent:
             self._stop_writing()
             self._then()
 
     def _stop_writing(self) -> None:
-        if self._writes:
-            self._writes = False
-            asyncio.get_running_loop().remove_writer(self._fd)
+        if self._writes and self._loop:
+            self._loop.remove_writer(self._fd)
+        self._writes = False
         self._unsent = b""
 
     def _read(self, pressed: Callable[[bytes], object], gone: Callable[[], object]) -> None:
@@ -104,8 +116,8 @@ class Terminal:
             data = b""
         if data:
             pressed(data)
-        else:
-            asyncio.get_running_loop().remove_reader(self._fd)
+        elif self._loop:
+            self._loop.remove_reader(self._fd)
             gone()
 
 

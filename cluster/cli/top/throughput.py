@@ -1,9 +1,13 @@
 """How many tasks end in a second, by the counts of jobs as they are seen one after another. Pure."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from cluster.client.types import Job
+if TYPE_CHECKING:
+    from cluster.client.types import Job
 
 SECONDS = 2.0  # that a bar of the sparkline stands for
 MOST = 120  # of these that are kept
