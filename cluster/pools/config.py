@@ -19,6 +19,8 @@ from cluster.pools.providers.options import TableReader
 
 PROVIDERS = {  # and the module whose `open_provider` makes it
     "command": "cluster.pools.providers.command",
+    "ecs": "cluster.pools.providers.ecs",
+    "ec2": "cluster.pools.providers.ec2",
     "ssh": "cluster.pools.providers.ssh",
 }
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(PoolSettings)}

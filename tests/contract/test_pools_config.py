@@ -9,11 +9,14 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.request import Beside, Request
 from cluster.pools.config import read_pools
 from cluster.pools.written import AskedFor, MachinesFile
+from tools.environments import REPOSITORY
 
 CLUSTER = "0123456789abcdef"
 COMMANDS = '[pool.command]\nstart = ["true"]\nlist = ["true"]\nstop = ["true"]\n'
 GPU = '[[pool]]\nname = "gpu"\nprovider = "command"\nmax = 3\ncpus = 2\n'
 SSH = GPU.replace("command", "ssh") + "[pool.ssh]\n"
+ECS = GPU.replace("command", "ecs") + "[pool.ecs]\n"
+EC2 = GPU.replace("command", "ec2") + "[pool.ec2]\n"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -50,7 +53,7 @@ def test_a_pool_is_read(tmp_path: Path) -> None:
         (GPU + 'labels = { pool = "x" }\n', "{}: pool gpu: labels.pool is 'x'; it must be left out"),
         (GPU + "resources = { gpus = 1 }\n", "{}: pool gpu: resources.gpus is 1; it must be left out: gpus has an"),
         (GPU.replace('provider = "command"', ""), "{}: pool gpu: provider is missing; it must be a text"),
-        (GPU.replace("command", "cloud"), "{}: pool gpu: provider is 'cloud'; it must be one of: command, ssh"),
+        (GPU.replace("command", "cloud"), "{}: pool gpu: provider is 'cloud'; it must be one of: command, ecs, ec2,"),
         (GPU, "{}: pool gpu: [pool.command]: start is missing; it must be a list of texts"),
         (GPU + COMMANDS.replace('["true"]', "[]"), "{}: pool gpu: [pool.command]: start is []; it must be a command"),
         (
@@ -68,6 +71,18 @@ def test_a_pool_is_read(tmp_path: Path) -> None:
         (SSH + 'hosts = ["a"]\nconfig = "/no"\n', "{}: pool gpu: [pool.ssh]: config is '/no'; it must be a file of"),
         (SSH + 'hosts = ["a"]\nworker = ["x"]\n', "{}: pool gpu: [pool.ssh]: worker is 'x'; it must be options of"),
         (SSH + 'hosts = ["a"]\nprogram = []\n', "{}: pool gpu: [pool.ssh]: program is []; it must be the words"),
+        (ECS, "{}: pool gpu: [pool.ecs]: cluster is missing; it must be a text"),
+        (
+            ECS + 'cluster = "a"\ntask_definition = "b"\nlaunch_type = "LAMBDA"\n',
+            "{}: pool gpu: [pool.ecs]: launch_type is 'LAMBDA'; it must be one of: FARGATE, EC2, EXTERNAL",
+        ),
+        (ECS + 'tags = { cluster-pool = "x" }\n', "{}: pool gpu: [pool.ecs]: tags.cluster-pool is 'x'; it must be"),
+        (EC2, "{}: pool gpu: [pool.ec2]: image is missing; it must be a text"),
+        (
+            EC2 + 'image = "ami-1"\ninstance_type = "t3.small"\nprepare = "/no"\n',
+            "{}: pool gpu: [pool.ec2]: prepare is '/no'; it must be a file with a shell script",
+        ),
+        (EC2 + 'launch_template = "a"\nimagge = "b"\n', "{}: pool gpu: [pool.ec2]: unknown key 'imagge'; it may have:"),
         ((GPU + COMMANDS) * 2, "{}: name is 'gpu' in two pools: each has a name of its own"),
         ("[[pool", "{}: "),
     ],
@@ -80,6 +95,16 @@ def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
     assert message.startswith(said.format(path)), message
     assert "\n" not in message
     assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("provider", ["ecs", "ec2"])
+def test_what_the_page_shows_is_read(provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (REPOSITORY / "docs" / "pools.md").read_text()
+    text = page.partition(f"```toml {provider}-pools.toml on head\n")[2].partition("```")[0]
+    (tmp_path / "prepare.sh").write_text("true\n")
+    monkeypatch.chdir(tmp_path)
+    (pool,) = read_pools(written(tmp_path, text), CLUSTER)
+    assert pool.provider_name == provider
 
 
 def test_what_was_asked_for_is_found_again(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Aws:
     subnet: str
     group: str
     ecs: Any
+    ec2: Any
 
     def settings(self, **others: Any) -> EcsSettings:
         own = {"region": REGION, "endpoint": self.endpoint, "poll": 0.05}
@@ -38,10 +39,18 @@ class Aws:
         return engine
 
     def made(self) -> list[str]:
-        """The name of each container, as often as one of that name was made."""
+        """What started each task (a container's name, or a pool) and the client token of each instance, as often as it
+        was made."""
+        return self._said("made")
+
+    def most(self) -> dict[str, int]:
+        """How many tasks that were started by the same, or `instances`, there were at once, at most."""
+        return {what: int(most) for what, most in (each.split("=") for each in self._said("most"))}
+
+    def _said(self, what: str) -> list[str]:
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write("made\n")
+        self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
         return self.process.stdout.readline().split()
 
@@ -50,7 +59,7 @@ class Aws:
 def serving() -> Iterator[Aws]:
     import boto3
 
-    program = Path(__file__).with_name("ecs_server.py")
+    program = Path(__file__).with_name("aws_server.py")
     command = [str(environment("checks")), str(program)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
@@ -70,7 +79,7 @@ def serving() -> Iterator[Aws]:
             container = {"name": "main", "image": image, "memory": 64, "logConfiguration": log}
             ecs.register_task_definition(family=family, networkMode="awsvpc", containerDefinitions=[container])
         try:
-            yield Aws(process, endpoint, subnet, group, ecs)
+            yield Aws(process, endpoint, subnet, group, ecs, ec2)
         finally:
             process.stdin.close()
 

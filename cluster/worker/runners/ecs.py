@@ -18,6 +18,7 @@ from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.launcher.sightings import Sight, Sighting
 from cluster.domain.worker.ecs_tasks import LONGEST_OVERRIDES, no_room, overrides_of, sighting_of
 from cluster.domain.worker.engine_orders import ContainerOrder
+from cluster.engines.aws_api import boto3, botocore_exceptions, code_of, line_of, refusal, said_by
 from cluster.worker.runners.engine import EngineFull, EngineRefused, OutputPart, Tell, Wanted
 
 logger = logging.getLogger(__name__)
@@ -56,13 +57,13 @@ class EcsEngine:
         self._missing: dict[str, float] = {}  # since when ECS does not know it, by reference
         self._logs: tuple[str, str] | None = None  # group, and what begins the name of each stream
         self.metadata = {"engine": "ecs", "ecs-cluster": settings.cluster, "ecs-region": settings.region}
-        boto = _boto()
+        boto = boto3("--runner ecs")
         try:
             session = boto.Session(region_name=settings.region or None)
             self._ecs = session.client("ecs", endpoint_url=settings.endpoint or None)
             self._log_client = session.client("logs", endpoint_url=settings.endpoint or None)
-        except (boto.exceptions.Boto3Error, _botocore().BotoCoreError, ValueError) as error:
-            raise InvalidInput(f"ECS cannot be reached: {_line(error)}") from None
+        except (boto.exceptions.Boto3Error, botocore_exceptions().BotoCoreError, ValueError) as error:
+            raise InvalidInput(f"ECS cannot be reached: {line_of(error)}") from None
 
     def check(self) -> None:
         settings = self._settings
@@ -71,10 +72,10 @@ class EcsEngine:
             if not any(each["status"] == "ACTIVE" for each in found):
                 raise InvalidInput(f"ECS has no cluster {settings.cluster!r} that is active in {self._region}")
             definition = self._ecs.describe_task_definition(taskDefinition=settings.task_definition)["taskDefinition"]
-        except _botocore().ClientError as error:
+        except botocore_exceptions().ClientError as error:
             raise ClusterError(self._denied(error)) from None
-        except _botocore().BotoCoreError as error:
-            raise ClusterError(f"ECS does not answer: {_line(error)}") from None
+        except botocore_exceptions().BotoCoreError as error:
+            raise ClusterError(f"ECS does not answer: {line_of(error)}") from None
         names = [each["name"] for each in definition["containerDefinitions"]]
         self._container = settings.container or names[0]
         if self._container not in names:
@@ -104,10 +105,10 @@ class EcsEngine:
         asked = self._request(order)
         try:
             answer = self._ecs.run_task(**asked)
-        except _botocore().ClientError as error:
+        except botocore_exceptions().ClientError as error:
             raise _failed(error, self._denied(error)) from None
-        except _botocore().BotoCoreError as error:
-            raise EngineFull(f"it does not answer: {_line(error)}") from None
+        except botocore_exceptions().BotoCoreError as error:
+            raise EngineFull(f"it does not answer: {line_of(error)}") from None
         for failure in answer.get("failures", ()):
             why = f"{failure.get('reason', '')} {failure.get('detail', '')}".strip()
             raise EngineFull(why) if no_room(why) else EngineRefused(f"ECS could not start it: {why}")
@@ -177,8 +178,8 @@ class EcsEngine:
             answer = self._log_client.get_log_events(**asked)
         except self._log_client.exceptions.ResourceNotFoundException:  # nothing was written yet
             return OutputPart(b"", "", False)
-        except (_botocore().ClientError, _botocore().BotoCoreError) as error:
-            raise EngineFull(_line(error)) from None
+        except (botocore_exceptions().ClientError, botocore_exceptions().BotoCoreError) as error:
+            raise EngineFull(line_of(error)) from None
         data = b"".join(event["message"].encode(errors="surrogateescape") + b"\n" for event in answer["events"])
         after = answer["nextForwardToken"]
         return OutputPart(data, after, bool(data) and after != position)
@@ -214,45 +215,16 @@ class EcsEngine:
         """Raises EngineFull while it does not answer or answers no more, EngineRefused for what is wrong."""
         try:
             return getattr(self._ecs, method)(**arguments)
-        except _botocore().ClientError as error:
+        except botocore_exceptions().ClientError as error:
             raise _failed(error, self._denied(error)) from None
-        except _botocore().BotoCoreError as error:
-            raise EngineFull(f"it does not answer: {_line(error)}") from None
+        except botocore_exceptions().BotoCoreError as error:
+            raise EngineFull(f"it does not answer: {line_of(error)}") from None
 
     def _denied(self, error: Any) -> str:
-        """One line, which names the permission that is missing."""
-        if _code(error) in ("AccessDeniedException", "AccessDenied", "UnrecognizedClientException"):
-            return f"no permission: ecs:{error.operation_name} on cluster {self._settings.cluster}: {_said(error)}"
-        return f"ECS refuses {error.operation_name}: {_said(error)}"
+        return refusal("ecs", error, f"cluster {self._settings.cluster}")
 
 
 def _failed(error: Any, text: str) -> Exception:
     """What is a fault of ours, or of the request, never gets better; anything else may."""
-    refused = _code(error) in ("ClientException", "InvalidParameterException", "PlatformUnknownException")
-    return EngineRefused(text) if refused and not no_room(_said(error)) else EngineFull(text)
-
-
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _said(error: Any) -> str:
-    return " ".join(str(error.response.get("Error", {}).get("Message", "") or error).split())
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-def _boto() -> Any:
-    try:
-        import boto3
-    except ImportError:
-        raise InvalidInput("--runner ecs needs the package boto3: install cluster with its extra `ecs`") from None
-    return boto3
-
-
-def _botocore() -> Any:
-    from botocore import exceptions
-
-    return exceptions
+    refused = code_of(error) in ("ClientException", "InvalidParameterException", "PlatformUnknownException")
+    return EngineRefused(text) if refused and not no_room(said_by(error)) else EngineFull(text)
