@@ -20,7 +20,7 @@ from cluster.store.interface import Item, StoreFailed, StoreTroubled, TakenOver
 from cluster.store.redis import rows, scripts
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
 from cluster.store.redis.fence import Fence, begin_epoch, expect_ours, read_fence
-from cluster.store.redis.touched import TableShape, tables_of, take_changes, watch
+from cluster.store.redis.touched import TableShape, look_away, make_room, tables_of, take_changes, watch
 from cluster.store.sqlite.connecting import transaction
 from cluster.store.sqlite.schema import PUT_META, Row
 from cluster.store.sqlite.store import SqliteStore
@@ -92,6 +92,7 @@ class RedisStore(SqliteStore):
     def _open(self) -> None:
         super()._open()
         self._tables = tables_of(self._writer)
+        make_room(self._writer, self._tables)
         watch(self._writer, self._tables)
 
     def _claim(self) -> None:
@@ -140,12 +141,13 @@ class RedisStore(SqliteStore):
         for _ in range(_TRIES):
             before = read_fence(self._client, self._place)
             with self._alone(), self._doing("written"), transaction(self._writer):
+                look_away(self._writer, self._tables)
                 for table in self._tables:
                     if table.name != "meta":  # nothing ever goes from it
                         self._writer.execute(f"DELETE FROM main.{table.name}")  # noqa: S608 (no input)
                     with damaged(self._place, table):
                         self._writer.executemany(table.put, stored_rows(self._client, self._place, table))
-                self._forget_changes()
+                watch(self._writer, self._tables)
                 if read_fence(self._client, self._place) == before:
                     return before
         raise StoreFailed(f"the store {self._place} changes again and again while it is read: stop who writes to it")

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from cluster.store.redis import rows
 from cluster.store.sqlite.schema import Row
 
+_EVENTS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}  # and the rows whose keys are noted then
+
 
 @dataclass(frozen=True, slots=True)
 class TableShape:
@@ -54,16 +56,33 @@ def tables_of(db: sqlite3.Connection) -> list[TableShape]:
     return [shape for shape in shapes if not shape.name.startswith("sqlite_")]
 
 
-def watch(db: sqlite3.Connection, tables: list[TableShape]) -> None:
-    """From now on the keys of changed rows are noted; those of a transaction that is undone are not."""
+def make_room(db: sqlite3.Connection, tables: list[TableShape]) -> None:
+    """Makes the places for the keys. Outside any transaction."""
     db.execute("PRAGMA temp_store = MEMORY")
     for table in tables:
         key = ", ".join(table.key)
         db.execute(f"CREATE TABLE {table.noted} ({key}, PRIMARY KEY ({key})) WITHOUT ROWID")
-        for event, sides in (("INSERT", ("NEW",)), ("UPDATE", ("OLD", "NEW")), ("DELETE", ("OLD",))):
+
+
+def watch(db: sqlite3.Connection, tables: list[TableShape]) -> None:
+    """From now on the keys of changed rows are noted; those of a transaction that is undone are not."""
+    for table in tables:
+        for event, sides in _EVENTS.items():
             notes = "; ".join(_note_once(table, side) for side in sides)
-            trigger = f"touched_{table.name}_{event}"
-            db.execute(f"CREATE TEMP TRIGGER {trigger} AFTER {event} ON main.{table.name} BEGIN {notes}; END")
+            db.execute(
+                f"CREATE TEMP TRIGGER {_trigger(table, event)} AFTER {event} ON main.{table.name} BEGIN {notes}; END"
+            )
+
+
+def look_away(db: sqlite3.Connection, tables: list[TableShape]) -> None:
+    """Until it is watched again nothing is noted: a row costs a tenth."""
+    for table in tables:
+        for event in _EVENTS:
+            db.execute(f"DROP TRIGGER IF EXISTS temp.{_trigger(table, event)}")
+
+
+def _trigger(table: TableShape, event: str) -> str:
+    return f"touched_{table.name}_{event}"
 
 
 def _note_once(table: TableShape, side: str) -> str:
