@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from cluster.domain.base.errors import ClusterError
-from cluster.domain.scheduler.leadership import Contender, LeadWish, Roster
+from cluster.domain.base.errors import ClusterError, Conflict
+from cluster.domain.scheduler.leadership import Contender, LeadWish, Roster, Sign, Tenure
 from cluster.store.interface import StoreTroubled, TakenOver
 from cluster.store.redis.connecting import place_of
 from cluster.store.redis.lead import LeadAnswer, LeadTable
@@ -61,21 +61,23 @@ def boot_clock() -> float:
 class Leading:
     """One process's part in it. Make it inside the event loop."""
 
-    def __init__(self, url: str, address: str, lease: float, *, lasting: bool) -> None:
-        """`lasting`: it takes the lead from whoever has it, and nobody takes it by lease."""
+    def __init__(self, url: str, address: str, lease: float, *, lasting: bool, shared: str = "") -> None:
+        """`lasting`: it takes the lead from whoever has it, and nobody takes it by lease. `shared`: as of `Sign`."""
         self._place = place_of(url)
-        self._table = LeadTable(url, address)
+        self._table, self._shared = LeadTable(url, address, shared), shared
+        self._heard: Sign | None = None  # of the one that leads, the last
+        self._looked_at = time.time()
         self._lasting = lasting
         self._node = Contender(secrets.token_hex(8), 0.0 if lasting else lease)
         self._beat = lease if lasting else 0.0
         self.roster = Roster(lease)
         self.changed: Callable[[], None] = lambda: None  # called when there are other schedulers than before
         self.over = asyncio.Event()  # another has taken over, while `keep` ran
-        self._told = ""
+        self._told, self._told_of_clocks = "", False
 
     @property
-    def term(self) -> int:
-        return self._node.term
+    def tenure(self) -> Tenure:
+        return self._node.tenure
 
     @property
     def address(self) -> str:
@@ -93,29 +95,47 @@ class Leading:
         ]
 
     async def take(self) -> None:
-        """Returns when we lead. ClusterError where the store cannot be asked at all by one that takes it at once."""
+        """Returns when we lead. ClusterError where the store cannot be asked at all by one that takes it at once, and
+        where one that waits could not do the leader's work: then it is off the list."""
         if self._lasting:
             await self._ask(LeadWish.SEIZE)
             return
-        while not self.holds:
+        try:
+            await self._wait()
+        except ClusterError:
+            await self.leave()
+            raise
+
+    async def _wait(self) -> None:
+        while True:
             if self._node.is_over:  # taken from us before we began
                 self._node = Contender(secrets.token_hex(8), self._node.lease)
-            await asyncio.sleep(self._node.pause(answered=await self._try(self._node.wish(boot_clock()))))
-            if not self.term:
+            answered = await self._try(self._node.wish(boot_clock()))
+            if self.holds:
+                return
+            if not self.tenure.term:
                 self._tell_who_leads()
+            if not answered or self._node.wish(boot_clock()) is LeadWish.LOOK:
+                await asyncio.sleep(self._node.pause(answered=answered))
 
     async def keep(self) -> None:
         """Goes on until another has taken over, or it is cancelled. Who does not reach the store for long, while others
-        may, gives up, too: whoever is connected here is to go there."""
+        may, gives up, too: whoever is connected here is to go there. Sets `over`, also where it fails itself: who does
+        not keep the lead is not to serve."""
+        try:
+            await self._keep()
+        except Exception:
+            logger.critical("the lead cannot be kept any more, by a fault of ours: this scheduler ends", exc_info=True)
+        self.over.set()
+
+    async def _keep(self) -> None:
         while not self._node.is_over:
-            if self._node.gives_up(self.roster, boot_clock()):
-                logger.critical("the store %s does not answer here, and others stand by: it gives up", self._place)
-                self.over.set()
-                return
             answered = await self._try(LeadWish.KEEP)
+            if not answered and self._node.gives_up(self.roster, boot_clock()):
+                logger.critical("the store %s does not answer here, and others stand by: it gives up", self._place)
+                return
             await asyncio.sleep(self._beat / 4 if self._lasting else self._node.pause(answered=answered))
         logger.critical("%s", TakenOver(self._place))
-        self.over.set()
 
     async def leave(self) -> None:
         """Lets the next one take over at once, if the store hears it."""
@@ -142,6 +162,29 @@ class Leading:
         self.roster.take_in(answer.words, boot_clock())
         if self.roster.addresses != before:
             self.changed()
+        if not self.tenure.term:
+            self._compare(Sign.parse(answer.words.get(self.address, "")))
+
+    def _compare(self, sign: Sign | None) -> None:
+        """What the one that leads has said, with what is so here: Conflict for what would keep us from its work."""
+        looked_at, self._looked_at = self._looked_at, time.time()
+        if sign is None or sign == self._heard:
+            return
+        is_new, self._heard = self._heard is not None, sign
+        if sign.shared and self._shared and sign.shared != self._shared:
+            raise Conflict(
+                f"the scheduler at {self.address}, which leads, has another directory at --shared than this one: mount "
+                "the same one on both, or name it"
+            )
+        if is_new and (apart := sign.is_apart(looked_at, self._looked_at)):
+            side = "behind" if apart > 0 else "ahead of"
+            self._say_of_clocks(f"the clock here is {abs(apart):.0f} s {side} that of the scheduler at {self.address}")
+
+    def _say_of_clocks(self, text: str) -> None:
+        """Once: it drifts by the second."""
+        if not self._told_of_clocks:
+            self._told_of_clocks = True
+            logger.warning("%s, which leads: set both (NTP), or jobs' times jump when this one takes over", text)
 
     def _tell_who_leads(self) -> None:
         lead = self._node.seen

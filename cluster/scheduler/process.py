@@ -54,6 +54,7 @@ from cluster.scheduler.standby import (
     expect_ports,
     leading_while,
     shared_directory,
+    shared_id,
 )
 from cluster.scheduler.store_choice import LOCK, cluster_in, expect_choice, open_store
 from cluster.store.interface import TakenOver
@@ -123,7 +124,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
             return await _serve(options, addresses, shared, ready)
         expect_one_cluster(shared, directory, options.store, may_lose=options.store_may_lose)
         where = options.store, address_of(addresses), options.takeover_after
-        leading = Leading(*where, lasting=not options.standby)
+        leading = Leading(*where, lasting=not options.standby, shared=shared_id(options.shared))
         stop = stop_signal() if options.standby else None
         await (_first_of(stop.wait(), leading.take()) if stop else leading.take())
         async with leading_while(leading):
@@ -181,7 +182,7 @@ async def _service(
     where = directory, options.store, authority.cluster_id
     how = partial(open_store, may_lose=options.store_may_lose, turn_over=options.turn_over)
     if leading:  # in a thread: the lead is to be kept meanwhile
-        store = await asyncio.to_thread(how, *where, term=leading.term)
+        store = await asyncio.to_thread(how, *where, tenure=leading.tenure)
     else:
         store = how(*where)
     try:

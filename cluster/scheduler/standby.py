@@ -1,19 +1,22 @@
 """What schedulers that stand by for each other share, and what must be so before one of them waits for the lead."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.pki.authority import CA_FILE, open_authority
-from cluster.pki.files import private_directory
+from cluster.pki.files import locked, private_directory, read_private, write_private
 from cluster.rpc.addresses import from_elsewhere, join_up, split_listen
 from cluster.rpc.server import expect_free
 from cluster.scheduler.leading import LEAST_LEASE, MOST_LEASE, Leading
 from cluster.scheduler.service import Addresses
 from cluster.scheduler.store_choice import cluster_in
+
+SHARED_ID = "shared-id"  # by which schedulers find that they share one directory
 
 
 def check_standby(*, standby: bool, shared: Path | None, store: str, lease: float, listen: str) -> None:
@@ -45,9 +48,27 @@ def shared_directory(shared: Path | None, own: Path) -> Path:
 
 def expect_one_cluster(shared: Path, own: Path, store: str, *, may_lose: bool) -> None:
     """ClusterError where keys and store are of different clusters, or one of them is missing."""
-    known = cluster_in(own, store, may_lose=may_lose)
-    if known is not None or (shared / CA_FILE).exists():
+    known, has_keys = cluster_in(own, store, may_lose=may_lose), (shared / CA_FILE).exists()
+    if known is not None and not has_keys and shared != own:
+        raise NotFound(
+            f"the shared directory {shared} has no {CA_FILE}, and the store is of cluster {known}: mount the directory "
+            "that its other schedulers share, or name it"
+        )
+    if known is not None or has_keys:
         open_authority(shared, time.time(), known)
+
+
+def shared_id(shared: Path | None) -> str:
+    """An id that lies in the shared directory, made now if it is the first time; empty: there is no such directory.
+    Unusable where it cannot be written."""
+    if shared is None:
+        return ""
+    with locked(shared):
+        with suppress(NotFound):
+            return read_private(shared / SHARED_ID).decode().strip()
+        made = secrets.token_hex(8)
+        write_private(shared / SHARED_ID, f"{made}\n".encode())
+        return made
 
 
 def expect_ports(addresses: Addresses) -> None:

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from cluster.domain.base.errors import Conflict, NotFound
+from cluster.domain.scheduler.leadership import Tenure
 from cluster.pki.files import read_private, write_private
 from cluster.store.interface import Store, StoreFailed
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
@@ -56,11 +57,13 @@ def cluster_in(directory: Path, url: str, *, may_lose: bool) -> str | None:
     return cluster or None
 
 
-def open_store(directory: Path, url: str, cluster_id: str, *, may_lose: bool, turn_over: bool, term: int = 0) -> Store:
-    """The store of the scheduler whose lock the caller holds, and which leads in that term (0: nobody asks)."""
+def open_store(
+    directory: Path, url: str, cluster_id: str, *, may_lose: bool, turn_over: bool, tenure: Tenure | None = None
+) -> Store:
+    """The store of the scheduler whose lock the caller holds, and which leads so (None: nobody is asked)."""
     if not url:
         return SqliteStore(directory / DATABASE, cluster_id, turn_over=turn_over)
-    store = RedisStore(url, cluster_id, directory / COPY, may_lose=may_lose, term=term)
+    store = RedisStore(url, cluster_id, directory / COPY, may_lose=may_lose, tenure=tenure)
     if remembered_place(directory) != place_of(url):
         write_private(directory / MEMORY, f"{place_of(url)}\n".encode())
     return store

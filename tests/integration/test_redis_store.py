@@ -78,11 +78,13 @@ def test_what_comes_late_changes_nothing(empty: RedisServer, tmp_path: Path) -> 
         store.load()
         store.commit(job(1))
         before = client.hgetall(scripts.FENCE), client.hgetall(f"{scripts.ROWS}jobs")
+        ours = client.hget(scripts.FENCE, "holder")
         for words, answer in (
-            (("1", "1", "0"), b"late"),
-            (("0", "9", "0"), b"fenced"),
-            (("1", "9", "2"), b"lost"),
-            (("2", "9", "0"), b"lost"),
+            (("1", "1", "0", ours), b"late"),
+            (("0", "9", "0", ours), b"fenced"),
+            (("1", "9", "0", "somebody else"), b"fenced"),
+            (("1", "9", "2", ours), b"lost"),
+            (("2", "9", "0", ours), b"lost"),
         ):
             assert (
                 client.eval(scripts.COMMIT, 2, scripts.FENCE, f"{scripts.ROWS}jobs", *words, 2, 0, "x", "y") == answer

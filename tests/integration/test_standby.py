@@ -1,6 +1,7 @@
 """Schedulers that stand by for each other, on a real Redis: who leads, who may write, and what is refused."""
 
 import asyncio
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -8,17 +9,18 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, Unreachable
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, NotFound, Unreachable
 from cluster.domain.scheduler.leadership import Contender, LeadWish
 from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import open_authority
 from cluster.rpc import channel
 from cluster.rpc.addresses import resolved
 from cluster.rpc.errors import calling
-from cluster.scheduler.leading import Leading
+from cluster.scheduler.leading import Leading, boot_clock
 from cluster.scheduler.process import SchedulerOptions, serve
 from cluster.store.interface import StoreTroubled, TakenOver
 from cluster.store.redis.lead import LeadTable
@@ -26,9 +28,11 @@ from cluster.store.redis.store import RedisStore
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
 from cluster.worker.known_schedulers import KnownSchedulers
 from tests.acceptance.daemons import free_port
+from tests.engines.certificate import self_signed
 from tests.integration.trust import SmallCluster, in_cluster
 from tests.patience import PATIENCE
-from tests.redis_servers import RedisServer, redis_server
+from tests.redis_servers import SAFE, RedisServer, redis_server
+from tools.environments import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -80,12 +84,12 @@ def test_who_has_lost_the_lead_begins_no_epoch_and_writes_nothing(empty: RedisSe
 
     async def play() -> None:
         first = await take("a:1")
-        with closing(RedisStore(empty.url, CLUSTER, tmp_path / "one", term=first.term)) as store:
+        with closing(RedisStore(empty.url, CLUSTER, tmp_path / "one", tenure=first.tenure)) as store:
             store.load()
             await first.leave()  # so the next one need not wait
             second = await take("b:1")
             store.commit([])  # until the other has begun, it is the one that writes
-            with closing(RedisStore(empty.url, CLUSTER, tmp_path / "two", term=second.term)) as other:
+            with closing(RedisStore(empty.url, CLUSTER, tmp_path / "two", tenure=second.tenure)) as other:
                 other.load()
                 with pytest.raises(TakenOver):
                     store.commit([])
@@ -125,6 +129,129 @@ def test_a_leader_that_is_cut_off_from_the_store_ends_where_another_stands_by(
     asyncio.run(patiently())
 
 
+def test_a_store_that_gives_a_term_or_an_epoch_twice_is_written_by_one(empty: RedisServer, tmp_path: Path) -> None:
+    """As one does that has lost the last of what it said: a replica that was promoted too early."""
+
+    async def play() -> None:
+        first = Leading(empty.url, "a:1", LEASE, lasting=False)
+        await first.take()
+        with closing(RedisStore(empty.url, CLUSTER, tmp_path / "one", tenure=first.tenure)) as store:
+            store.load()
+            store.commit([])
+            with empty.client() as client:
+                client.hset("{cluster}:fence", "holder", "other")
+                with pytest.raises(TakenOver):
+                    store.commit([])
+                client.hset("{cluster}:lead", "holder", "other")
+                with pytest.raises(TakenOver):
+                    store.load()
+        await first.keep()
+        assert first.over.is_set()
+        await first.leave()
+
+    asyncio.run(play())
+
+
+def test_a_leader_that_was_paused_asks_before_it_gives_up_and_ends_where_it_cannot_keep_the_lead(
+    empty: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play() -> None:
+        leading = Leading(empty.url, "a:1", LEASE, lasting=False)
+        other = Leading(empty.url, "b:1", LEASE, lasting=False)
+        await leading.take()
+        await other._ask(LeadWish.LOOK)
+        await leading._ask(LeadWish.KEEP)
+        monkeypatch.setattr("cluster.scheduler.leading.boot_clock", lambda: boot_clock() + 100)
+        assert not leading.holds
+        asked: list[bool] = []
+        ask = leading._table.ask
+
+        def fails_then(*words: object) -> object:
+            asked.append(leading.holds)
+            if len(asked) > 1:
+                raise RuntimeError("can't start new thread")
+            return ask(*words)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(leading._table, "ask", fails_then)
+        monkeypatch.setattr(leading._node, "pause", lambda **_: 0.0)
+        await leading.keep()
+        assert (asked, leading.over.is_set()) == ([False, True], True)
+        assert "the lead cannot be kept any more" in caplog.text
+        assert "can't start new thread" in caplog.text
+        await other.leave()
+
+    asyncio.run(play())
+
+
+def test_who_stands_by_compares_directories_and_clocks_with_the_one_that_leads(
+    empty: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play() -> None:
+        first = Leading(empty.url, "a:1", LEASE, lasting=False, shared="this one")
+        same = Leading(empty.url, "b:1", LEASE, lasting=False, shared="this one")
+        wrong = Leading(empty.url, "c:1", LEASE, lasting=False, shared="a copy")
+        await first.take()
+        await same._ask(LeadWish.LOOK)
+        with pytest.raises(Conflict, match=r"^the scheduler at a:1, which leads, has another directory at --shared"):
+            await wrong.take()
+        now = time.time()
+        monkeypatch.setattr("cluster.store.redis.lead.time", SimpleNamespace(time=lambda: now + 3600))
+        for _ in range(3):
+            await first._ask(LeadWish.KEEP)
+            await same._ask(LeadWish.LOOK)
+        await first.leave()
+        assert [line for line in caplog.messages if "clock" in line] == [
+            "the clock here is 3600 s behind that of the scheduler at a:1, which leads: set both (NTP), or jobs' times "
+            "jump when this one takes over"
+        ]
+        assert sorted(same.roster.addresses) == ["a:1", "b:1"], "who could not do the work is off the list"
+        await same.leave()
+
+    asyncio.run(play())
+
+
+def test_schedulers_stand_by_over_tls_as_a_user_of_the_acl(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path, "127.0.0.1")
+    (strange := tmp_path / "strange").mkdir()
+    other, _ = self_signed(strange, "127.0.0.1")
+    port = free_port()
+    files = "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate
+    tls = "--tls-port", str(port), *files, "--tls-auth-clients", "no"
+    (shown,) = re.findall(r"^user cluster (.*)$", (REPOSITORY / "docs" / "redis.md").read_text(), re.MULTILINE)
+    where = f"rediss://cluster:secret@127.0.0.1:{port}/0?ssl_ca_certs="
+
+    async def play() -> None:
+        first, second = (Leading(where + certificate, each, LEASE, lasting=False) for each in ("a:1", "b:1"))
+        await first.take()
+        with closing(RedisStore(where + certificate, CLUSTER, tmp_path / "one", tenure=first.tenure)) as store:
+            store.load()
+            store.commit([])
+            await first.leave()
+            await second.take()
+            with closing(RedisStore(where + certificate, CLUSTER, tmp_path / "two", tenure=second.tenure)) as next_one:
+                next_one.load()
+                next_one.commit([])
+                with pytest.raises(TakenOver):
+                    store.commit([])
+        await second.leave()
+
+    with tempfile.TemporaryDirectory(prefix="redis-") as directory:  # noqa: SIM117 (too long)
+        with redis_server(Path(directory), *SAFE, *tls) as server:
+            with server.client() as client:
+                client.execute_command("ACL", "SETUSER", "cluster", *shown.split())
+            asyncio.run(play())
+            for url, kind, words in (
+                (where + other, StoreTroubled, "cannot be reached: .*certificate verify failed"),
+                (where + str(tmp_path / "gone"), InvalidInput, "ssl_ca_certs=.*/gone, which cannot be read"),
+                (where.replace("secret", "wrong") + certificate, NotAuthenticated, "mend user and password"),
+                (f"redis://cluster:secret@127.0.0.1:{port}/0", StoreTroubled, "cannot be reached"),
+            ):
+                with pytest.raises(kind, match=words) as caught:
+                    RedisStore(url, CLUSTER, tmp_path / "refused")
+                assert "\n" not in str(caught.value)
+                assert "secret" not in str(caught.value)
+
+
 def test_what_cannot_stand_by_is_refused_in_one_line(empty: RedisServer, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir(mode=0o700)
@@ -146,7 +273,8 @@ def test_what_cannot_stand_by_is_refused_in_one_line(empty: RedisServer, tmp_pat
     well = replace(well, listen="127.0.0.1:65001", join_listen="127.0.0.1:65002")
     with empty.client() as client:
         client.hset("{cluster}:fence", mapping={"cluster": CLUSTER, "epoch": 1})
-    assert "without its CA" in refused(ClusterError)
+    assert f"has no ca.pem, and the store is of cluster {CLUSTER}: mount" in refused(NotFound)
+    assert not any(shared.iterdir()), "nothing is made in a directory that is not the right one"
     own = open_authority(shared, time.time()).cluster_id
     assert f"its CA is of {own}, its data of {CLUSTER}" in refused(ClusterError)
 

@@ -4,10 +4,11 @@ differ, processes that are killed. What the store does by its scripts it does he
 import heapq
 import itertools
 import random
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from cluster.domain.scheduler.leadership import LONGEST, Contender, Lead, LeadWish
+from cluster.domain.scheduler.leadership import LONGEST, Contender, Lead, LeadWish, Tenure
 
 LEASE = 10.0
 TIMEOUT = 4.0  # seconds after which an answer is not waited for any more
@@ -25,6 +26,7 @@ class SharedStore:
     lead: Lead = field(default_factory=Lead)
     epoch: int = 0
     epoch_term: int = 0  # in which it was begun
+    holder: str = ""  # who has begun it
 
     def ask(self, wish: LeadWish, node: Contender, seen: Lead, address: str) -> tuple[Lead, bool]:
         is_ours = (self.lead.term, self.lead.holder) == (node.term, node.me)
@@ -39,15 +41,15 @@ class SharedStore:
             self.lead = replace(self.lead, beat=self.lead.beat + 1, holder=holder)
         return self.lead, done
 
-    def claim(self, term: int) -> int:
+    def claim(self, tenure: Tenure) -> int:
         """The new epoch, or 0."""
-        if self.lead.term != term:
+        if (self.lead.term, self.lead.holder) != tenure:
             return 0
-        self.epoch, self.epoch_term = self.epoch + 1, term
+        self.epoch, self.epoch_term, self.holder = self.epoch + 1, tenure.term, tenure.holder
         return self.epoch
 
-    def commit(self, epoch: int) -> bool:
-        return epoch == self.epoch
+    def commit(self, epoch: int, holder: str) -> bool:
+        return (epoch, holder) == (self.epoch, self.holder)
 
 
 @dataclass
@@ -79,6 +81,11 @@ class World:
         self.calm = calm
         self.slow = self.dice.choice((0.05, 0.5, 3.0))  # seconds that a message takes at most
         self.written = 0
+        self.luck = random.Random(f"{seed} loses")  # others than `dice`, which are thrown as often in each life
+        self.loses = count == 0 and self.luck.random() < 0.3
+        self._past: deque[tuple[float, SharedStore]] = deque(maxlen=500)
+        if self.loses:
+            self.after(self.luck.uniform(20, calm), self._lose)
         self.machines = [self._machine(number) for number in range(count or self.dice.choice((2, 2, 3)))]
 
     def _machine(self, number: int) -> Machine:
@@ -121,6 +128,19 @@ class World:
             case "leaves" if machine.node.term and not self._is_away(machine):
                 self.store.ask(LeadWish.LEAVE, machine.node, machine.node.seen, machine.name)
                 self._restart(machine, until)
+
+    def _remember(self) -> None:
+        if self.loses:
+            self._past.append((self.now, replace(self.store)))
+
+    def _lose(self) -> None:
+        """The store is what it was a moment ago: a replica was promoted that had not heard the last."""
+        then = self.now - self.luck.uniform(0.1, 8.0)
+        before = [past for at, past in self._past if at <= then]
+        if before:
+            self.store = before[-1]
+        if self.now < self.calm:
+            self.after(self.luck.uniform(5, 60), self._lose)
 
     def _restart(self, machine: Machine, at: float) -> None:
         machine.life += 1
@@ -166,10 +186,11 @@ class World:
             is_answered[0] = True
             node.answered(wish, sent, machine.clock(self.now), lead, done=done)
             if done and wish is LeadWish.TAKE:
-                self._send(machine, life, lambda: self._claim(machine, life, node.term))
+                self._send(machine, life, lambda: self._claim(machine, life, node.tenure))
             self.after(node.pause(answered=True) / machine.rate, lambda: self._step(machine, life))
 
         def arrive() -> None:
+            self._remember()
             lead, done = self.store.ask(wish, asked, seen, machine.name)
             self._send(machine, life, lambda: self._when_awake(machine, life, lambda: hear(lead, done=done)))
 
@@ -186,24 +207,28 @@ class World:
         if not (self.now < machine.parted_until or (self.now < self.calm and self.dice.random() < 0.02)):
             self.after(self.dice.uniform(0.001, self.slow if self.now < self.calm else 0.05), act)
 
-    def _claim(self, machine: Machine, life: int, term: int) -> None:
-        epoch = self.store.claim(term)
+    def _claim(self, machine: Machine, life: int, tenure: Tenure) -> None:
+        self._remember()
+        epoch = self.store.claim(tenure)
+        if epoch and self.store.lead.holder != tenure.holder:
+            raise Wrong(f"seed {self.seed}: {tenure.holder} begins an epoch while {self.store.lead.holder} leads")
         if epoch and machine.life == life:
             machine.epoch = epoch
-            self.after(0.1, lambda: self._write(machine, life, epoch))
+            self.after(0.1, lambda: self._write(machine, life, epoch, tenure.holder))
 
-    def _write(self, machine: Machine, life: int, epoch: int) -> None:
+    def _write(self, machine: Machine, life: int, epoch: int, holder: str) -> None:
         def arrive() -> None:
-            if self.store.commit(epoch):
+            if self.store.commit(epoch, holder):
                 self.written += 1
-                if epoch != self.store.epoch:
-                    raise Wrong(f"seed {self.seed}: epoch {epoch} writes in epoch {self.store.epoch}")
+                if (epoch, holder) != (self.store.epoch, self.store.holder):
+                    began = f"epoch {self.store.epoch} of {self.store.holder}"
+                    raise Wrong(f"seed {self.seed}: {holder} writes in {began}, as if it were epoch {epoch} of its own")
             else:
                 machine.node.is_over |= machine.life == life
 
         self._when_awake(machine, life, lambda: self._send(machine, life, arrive))
         if machine.life == life:
-            self.after(0.5, lambda: self._write(machine, life, epoch))
+            self.after(0.5, lambda: self._write(machine, life, epoch, holder))
 
     # ── what must be ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -211,6 +236,9 @@ class World:
         return not machine.dead and self.now >= machine.asleep_until and machine.node.leads(machine.clock(self.now))
 
     def _expect_one_that_leads(self) -> None:
+        """A store that loses what it said gives the lead twice for a moment; there it is only writing that counts."""
+        if self.loses:
+            return
         leading = [machine.name for machine in self.machines if self._speaks(machine)]
         if len(leading) > 1:
             raise Wrong(f"seed {self.seed}: at {self.now:.3f} s {' and '.join(leading)} lead")

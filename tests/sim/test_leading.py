@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from cluster.domain.scheduler import leadership
-from cluster.domain.scheduler.leadership import Contender, Lead, LeadWish, Roster
+from cluster.domain.scheduler.leadership import Contender, Lead, LeadWish, Roster, Sign, Tenure
 from tests.sim.leading_world import MOST, SharedStore, Wrong, play, takeover
 
 Patch = pytest.MonkeyPatch
@@ -70,6 +70,19 @@ def who_has_lost_keeps_on(patch: Patch) -> None:
     patch.setattr(Contender, "answered", deaf)
 
 
+def the_term_alone_counts(patch: Patch) -> None:
+    claim = SharedStore.claim
+
+    def by_term(self: SharedStore, tenure: Tenure) -> int:
+        return claim(self, Tenure(self.lead.term, self.lead.holder)) if tenure.term == self.lead.term else 0
+
+    patch.setattr(SharedStore, "claim", by_term)
+
+
+def the_epoch_alone_counts(patch: Patch) -> None:
+    patch.setattr(SharedStore, "commit", lambda self, epoch, _: epoch == self.epoch)
+
+
 BUGS: dict[Bug, int] = {  # and of how many lives one must show it
     the_lease_counts_from_the_answer: 1000,
     a_leader_is_sure_for_too_long: 200,
@@ -77,10 +90,14 @@ BUGS: dict[Bug, int] = {  # and of how many lives one must show it
     it_is_taken_too_early: 200,
     the_clock_stands_still_while_it_sleeps: 100,
     who_has_lost_keeps_on: 200,
+    the_term_alone_counts: 200,
+    the_epoch_alone_counts: 200,
 }
 
 
-@pytest.mark.parametrize("bug", [a_leader_is_sure_for_too_long, the_clock_stands_still_while_it_sleeps])
+@pytest.mark.parametrize(
+    "bug", [a_leader_is_sure_for_too_long, the_clock_stands_still_while_it_sleeps, the_epoch_alone_counts]
+)
 def test_a_planted_bug_is_found(bug: Bug, monkeypatch: Patch) -> None:
     bug(monkeypatch)
     with pytest.raises(Wrong):
@@ -102,6 +119,15 @@ def test_a_lead_whose_taking_was_not_answered_is_kept_first() -> None:
     assert (node.wish(1.0), node.leads(1.0)) == (LeadWish.KEEP, False)
     node.answered(LeadWish.KEEP, 2.0, 3.0, Lead(4, 2, "a", 10.0), done=True)
     assert (node.leads(9.5), node.leads(9.6)) == (True, False)
+
+
+def test_a_clock_is_apart_only_where_it_could_not_have_said_that_between_two_looks() -> None:
+    for clock, apart in ((1000.0, 0), (1001.0, 0), (1006.0, 0), (995.1, 0), (1007.0, 5.5), (900.0, -100.0), (1e9, 1e9)):
+        sign = Sign.parse(str(Sign("a", 3, clock, "id")))
+        assert sign == Sign("a", 3, clock, "id")
+        assert sign.is_apart(1000.0, 1001.5) == pytest.approx(apart, rel=1e-3)
+    for text in ("", "a:1", "a:b:c:d", "a:1:2:3:4"):
+        assert Sign.parse(text) is None
 
 
 def test_what_lasts_is_only_seized() -> None:

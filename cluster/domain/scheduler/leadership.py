@@ -10,6 +10,7 @@ can be begun only in the present term, and only the last epoch can write.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 SURE = 0.75  # of the lease: for how long a leader is sure of it
 KEEPS = 0.15  # of the lease, between two words of the leader
@@ -17,6 +18,7 @@ LOOKS = 0.1  # of the lease, between two looks of one that stands by
 LONGEST = 0.5  # seconds between two looks, and so what a takeover takes beyond the lease
 AGAIN = 0.1  # of the lease: after the store has not answered
 SILENT = 1.0  # leases without a word after which a scheduler on the list is taken to be away
+CLOCKS_APART = 5.0  # seconds between two machines' clocks that are worth a word
 FORGOTTEN = 86_400.0  # seconds without a word after which it leaves the list
 
 
@@ -46,6 +48,44 @@ class Lead:
         return bool(self.holder) and not self.lease
 
 
+class Tenure(NamedTuple):
+    """Who leads, in which term. Both count: a store that has lost the last of what it said gives a term twice."""
+
+    term: int  # 0: nobody is asked who leads
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What a scheduler says of itself to the others, again and again."""
+
+    holder: str  # id of its process
+    count: int  # of such words
+    clock: float = 0.0  # Unix seconds as it said this, by its own clock
+    shared: str = ""  # id of the directory that it shares with the others
+
+    def __str__(self) -> str:
+        return f"{self.holder}:{self.count}:{self.clock:.3f}:{self.shared}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Sign | None":
+        """None for that of another version."""
+        match text.split(":"):
+            case [holder, count, clock, shared]:
+                try:
+                    return cls(holder, int(count), float(clock), shared)
+                except ValueError:
+                    return None
+        return None
+
+    def is_apart(self, earliest: float, latest: float) -> float:
+        """Seconds by which its clock is ahead of ours (negative: behind) if it said this between these two moments of
+        ours, which are Unix seconds; 0: it may be right."""
+        if self.clock > latest + CLOCKS_APART:
+            return self.clock - latest
+        return min(0.0, self.clock - earliest) if self.clock < earliest - CLOCKS_APART else 0.0
+
+
 @dataclass
 class Contender:
     """One scheduler. All times are of its own clock, which must not stand still while its machine sleeps."""
@@ -57,6 +97,10 @@ class Contender:
     seen: Lead = field(default_factory=Lead)
     _since: float | None = None  # when we saw it first as it is
     _kept: float = float("-inf")  # when what kept the lead last was sent
+
+    @property
+    def tenure(self) -> Tenure:
+        return Tenure(self.term, self.me)
 
     def wish(self, now: float) -> LeadWish:
         """What to ask next."""

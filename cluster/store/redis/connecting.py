@@ -1,9 +1,10 @@
 """Connections to Redis: where it is, what it must be like, and what its errors mean in one line."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from cluster.domain.base.errors import InvalidInput, NotAuthenticated, Unusable
 from cluster.store.interface import StoreTroubled
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 SCHEMES = ("redis", "rediss", "unix")
 PATIENCE = 4.0  # seconds for an answer, or for a connection; less than store_writer.HANGS, as we know more of it
 OLDEST = (7, 0)  # version
+_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")  # options of the URL
 UNSAFE = "--store-may-lose takes it all the same"
 
 
@@ -50,11 +52,19 @@ def connect(url: str) -> "redis.Redis":
             f"the store {place} needs the client of Redis, which this program was made without: "
             "make it by `python3 build.py --with redis`"
         ) from None
+    _expect_files(url, place)
     options: dict[str, Any] = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
     try:
         return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), protocol=2, **options)
     except (ValueError, TypeError, redis.RedisError) as error:
         raise InvalidInput(f"the store's URL {place} cannot be used: {error}") from None
+
+
+def _expect_files(url: str, place: str) -> None:
+    """InvalidInput where one that the URL names for TLS cannot be read."""
+    for name, path in parse_qsl(urlsplit(url).query):
+        if name in _FILES and not os.access(path, os.R_OK):
+            raise InvalidInput(f"the store's URL {place} names {name}={path}, which cannot be read: mend it")
 
 
 @contextmanager

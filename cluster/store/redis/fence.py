@@ -1,7 +1,9 @@
 """What Redis knows of whose the rows are (see scripts.py)."""
 
+import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
+from cluster.domain.scheduler.leadership import Tenure
 from cluster.store.interface import StoreFailed, TakenOver
 from cluster.store.redis import scripts
 from cluster.store.redis.connecting import troubled
@@ -46,14 +48,19 @@ def expect_ours(fence: Fence, place: str, cluster_id: str) -> None:
         )
 
 
-def begin_epoch(client: "redis.Redis", place: str, cluster_id: str, term: int = 0) -> Fence:
+def of_nobody_else() -> Tenure:
+    """That of a process which asks nobody who leads."""
+    return Tenure(0, secrets.token_hex(8))
+
+
+def begin_epoch(client: "redis.Redis", place: str, cluster_id: str, tenure: Tenure) -> Fence:
     """The fence with the epoch that is ours from now on; whoever had one before can commit no more. TakenOver where
-    the lead is not ours in this term (0: nobody is asked who leads)."""
+    the lead is not ours in that term (0: nobody is asked who leads)."""
     for _ in range(_TRIES):
         fence = read_fence(client, place)
         expect_ours(fence, place, cluster_id)
         with troubled(place):
-            words = str(fence.epoch), cluster_id, str(SCHEMA), str(term)
+            words = str(fence.epoch), cluster_id, str(SCHEMA), str(tenure.term), tenure.holder
             said = client.eval(scripts.CLAIM, 2, scripts.FENCE, scripts.LEAD, *words)
         if said == b"taken":
             raise TakenOver(place)

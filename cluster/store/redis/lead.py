@@ -1,9 +1,10 @@
 """Who leads, as it lies in Redis: each wish is one script (see scripts.py)."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cluster.domain.scheduler.leadership import Contender, Lead, LeadWish
+from cluster.domain.scheduler.leadership import Contender, Lead, LeadWish, Sign
 from cluster.store.redis import scripts
 from cluster.store.redis.connecting import connect, place_of, troubled
 
@@ -15,16 +16,16 @@ class LeadAnswer(NamedTuple):
 
 
 class LeadTable:
-    def __init__(self, url: str, address: str) -> None:
-        """`address`: host:port by which others reach this scheduler once it serves."""
+    def __init__(self, url: str, address: str, shared: str = "") -> None:
+        """`address`: host:port by which others reach this scheduler once it serves. `shared`: as of `Sign`."""
         self._place, self._client = place_of(url), connect(url)
-        self._address = address
+        self._address, self._shared = address, shared
         self._said = 0
 
     def ask(self, wish: LeadWish, node: Contender, forgotten: Sequence[str] = ()) -> LeadAnswer:
         """Blocks. StoreTroubled where nobody answers; then it may have been done, or be done yet."""
         self._said += 1
-        word = "" if wish is LeadWish.LEAVE else f"{node.me}:{self._said}"
+        word = "" if wish is LeadWish.LEAVE else str(Sign(node.me, self._said, time.time(), self._shared))
         expected = node.term if wish in (LeadWish.KEEP, LeadWish.LEAVE) else node.seen.term
         words = wish.value, node.me, str(expected), str(node.seen.beat), f"{node.lease:g}", self._address, word
         with troubled(self._place):

@@ -10,7 +10,7 @@ from cluster.domain.base.errors import Conflict
 from cluster.store.interface import StoreFailed
 from cluster.store.redis import rows, scripts
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
-from cluster.store.redis.fence import SCHEMA, begin_epoch, expect_ours, read_fence
+from cluster.store.redis.fence import SCHEMA, begin_epoch, expect_ours, of_nobody_else, read_fence
 from cluster.store.redis.store import damaged, stored_rows
 from cluster.store.redis.touched import TableShape, tables_of
 from cluster.store.sqlite.connecting import connect as connect_database
@@ -58,7 +58,7 @@ def to_sqlite(url: str, path: Path, cluster_id: str) -> dict[str, int]:
         if not there.epoch:
             raise StoreFailed(f"the store {place} is empty: nothing is there to be brought back")
         expect_ours(there, place, cluster_id)
-        fence = begin_epoch(client, place, cluster_id)
+        fence = begin_epoch(client, place, cluster_id, of_nobody_else())
         SqliteStore(path, cluster_id).close()
         with _usable(path), closing(connect_database(path)) as db:
             db.execute("PRAGMA synchronous = FULL")

@@ -1,8 +1,10 @@
 """What runs inside Redis, each all or nothing, with nothing between.
 
-The fence is a hash: of which cluster the rows are, in which form, the epoch of the scheduler that may write, and the
-number of the last commit. The numbers of commits rise with each try: what arrives late, from a connection that was
-given up, has too low a number and changes nothing.
+The fence is a hash: of which cluster the rows are, in which form, the epoch of the scheduler that may write, an id of
+its process (its holder), and the number of the last commit. The holder counts beside the epoch, as a Redis that has
+lost the last of what it said (a replica that was promoted) gives the same number again to another one. The numbers of
+commits rise with each try: what arrives late, from a connection that was given up, has too low a number and changes
+nothing.
 """
 
 FORMAT = 1
@@ -11,26 +13,31 @@ ROWS, NEW = "{cluster}:rows:", "{cluster}:new:"  # and a table: a hash of its ro
 
 LEAD, SCHEDULERS = "{cluster}:lead", "{cluster}:schedulers"  # who leads; what each at its address has said last
 
-# KEYS: the fence, the lead. ARGV: the epoch that is there, the cluster, the schema, the term in which the caller leads.
+# KEYS: the fence, the lead. ARGV: the epoch that is there, the cluster, the schema, the term in which the caller leads
+# (0: nobody is asked who leads), the caller.
 # The next epoch is the caller's, unless somebody else has begun one, or leads. Also where Redis is full: it is a few
 # bytes.
 CLAIM = f"""#!lua flags=allow-oom
-if ARGV[4] ~= '0' and redis.call('HGET', KEYS[2], 'term') ~= ARGV[4] then return 'taken' end
+if ARGV[4] ~= '0' then
+  local lead = redis.call('HMGET', KEYS[2], 'term', 'holder')
+  if lead[1] ~= ARGV[4] or lead[2] ~= ARGV[5] then return 'taken' end
+end
 if (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= ARGV[1] then return 'changed' end
 redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-redis.call('HSET', KEYS[1], 'cluster', ARGV[2], 'schema', ARGV[3], 'format', '{FORMAT}')
+redis.call('HSET', KEYS[1], 'cluster', ARGV[2], 'schema', ARGV[3], 'holder', ARGV[5], 'format', '{FORMAT}')
 return 'claimed'
 """
 
 # KEYS: the fence, the tables' hashes. ARGV: epoch, number of this commit, number of the last one that is known to have
-# been done; then for each table: how many words to set (keys and rows in turn), how many to remove, and these.
+# been done, the caller; then for each table: how many words to set (keys and rows in turn), how many to remove, and
+# these.
 COMMIT = """#!lua
-local fence = redis.call('HMGET', KEYS[1], 'epoch', 'commit')
+local fence = redis.call('HMGET', KEYS[1], 'epoch', 'commit', 'holder')
 local epoch, commit = tonumber(fence[1] or '0'), tonumber(fence[2] or '0')
-if epoch > tonumber(ARGV[1]) then return 'fenced' end
+if epoch > tonumber(ARGV[1]) or (epoch == tonumber(ARGV[1]) and fence[3] ~= ARGV[4]) then return 'fenced' end
 if epoch < tonumber(ARGV[1]) or commit < tonumber(ARGV[3]) then return 'lost' end
 if commit >= tonumber(ARGV[2]) then return 'late' end
-local at, most = 4, 1000
+local at, most = 5, 1000
 local function each(command, key, count)
   local last = at + count - 1
   while at <= last do

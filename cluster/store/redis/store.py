@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import NotAuthenticated, Unusable
+from cluster.domain.scheduler.leadership import Tenure
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.store.interface import Item, StoreFailed, StoreTroubled, TakenOver
 from cluster.store.redis import rows, scripts
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
-from cluster.store.redis.fence import Fence, begin_epoch, expect_ours, read_fence
+from cluster.store.redis.fence import Fence, begin_epoch, expect_ours, of_nobody_else, read_fence
 from cluster.store.redis.touched import TableShape, look_away, make_room, tables_of, take_changes, watch
 from cluster.store.sqlite.connecting import transaction
 from cluster.store.sqlite.schema import PUT_META, Row
@@ -39,14 +40,16 @@ class RedisStore(SqliteStore):
 
     _synchronous = "OFF"
 
-    def __init__(self, url: str, cluster_id: str, copy: Path, *, may_lose: bool = False, term: int = 0) -> None:
+    def __init__(
+        self, url: str, cluster_id: str, copy: Path, *, may_lose: bool = False, tenure: Tenure | None = None
+    ) -> None:
         """Connects, and makes the copy of what is there in that file, in place of an older one. InvalidInput for a URL
         that is none, NotAuthenticated, Unusable for a Redis that is not fit (`may_lose`: that may lose data is fit),
-        StoreTroubled where it does not answer, StoreFailed where it is of another cluster or version. `term`: as of
-        `begin_epoch`."""
+        StoreTroubled where it does not answer, StoreFailed where it is of another cluster or version. `tenure`: as of
+        `begin_epoch`; None: nobody is asked who leads."""
         self._place = place_of(url)
         self._client = connect(url)
-        self._may_lose, self._term = may_lose, term
+        self._may_lose, self._tenure = may_lose, tenure or of_nobody_else()
         self._tables: list[TableShape] = []
         self._known = self._number = 0  # of commits: the last that was done for certain; the last that was tried
         self._unsettled: dict[TableShape, set[Row]] = {}  # keys of rows that Redis may have otherwise than the copy
@@ -64,7 +67,7 @@ class RedisStore(SqliteStore):
 
     def load(self) -> Recovered:
         self.claimed = False
-        fence = begin_epoch(self._client, self._place, self._cluster_id, self._term)
+        fence = begin_epoch(self._client, self._place, self._cluster_id, self._tenure)
         if fence.commit != self._filled.commit or fence.epoch != self._filled.epoch + 1:
             self._fill()
         self._known = self._number = fence.commit
@@ -110,7 +113,7 @@ class RedisStore(SqliteStore):
             self._expect_fit_again()
         self._is_ill = True  # unless it goes well
         self._number += 1
-        words: list[bytes | str] = [str(self._epoch), str(self._number), str(self._known)]
+        words: list[bytes | str] = [str(self._epoch), str(self._number), str(self._known), self._tenure.holder]
         for change in changes:
             words += (str(len(change.put)), str(len(change.removed)), *change.put, *change.removed)
         keys = [scripts.FENCE, *(scripts.ROWS + change.table.name for change in changes)]
