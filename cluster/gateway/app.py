@@ -86,6 +86,7 @@ class App:
         answers["/healthz"]["GET"] = self._healthz
         answers["/readyz"]["GET"] = self._readyz
         answers["/v1/openapi.json"]["GET"], answers["/v1/docs"]["GET"] = _told(routes)
+        self._without_head = {route.path for route in routes if isinstance(route, HandledRoute) and route.acts}
         self._paths: Paths[tuple[str, dict[str, Answer]]] = Paths()
         for path, by_verb in answers.items():
             self._paths.add(path, (path, by_verb))
@@ -125,16 +126,16 @@ class App:
             self._guards.check(request)
             return await self._found(request)(request)
         except Problem as problem:
-            return self._told(problem)
+            return self._told(request, problem)
         except ClusterError as error:
-            return self._told(problem_of(error))
+            return self._told(request, problem_of(error))
         except Exception:
             number = secrets.token_hex(4)
             logger.exception("%s %s failed by a fault of ours; id %s", request.method, _path(request), number)
             return Problem(INTERNAL, f"internal error {number}; the gateway's log says more under this id").response()
 
-    def _told(self, problem: Problem) -> Response:
-        problem.detail = self._words.of(problem.detail)
+    def _told(self, request: Request, problem: Problem) -> Response:
+        self._words.told(problem, request.scope.get("route", ""))
         return problem.response()
 
     def _found(self, request: Request) -> Answer:
@@ -143,9 +144,10 @@ class App:
         if found is None:
             raise Problem(NOT_FOUND, f"there is nothing at {request.url.path[:200]!r}; /v1/docs tells what there is")
         (request.scope["route"], by_verb), request.scope["path_params"] = found
-        if answer := by_verb.get("GET" if request.method == "HEAD" else request.method):
+        has_head = "GET" in by_verb and request.scope["route"] not in self._without_head
+        if answer := by_verb.get("GET" if request.method == "HEAD" and has_head else request.method):
             return answer
-        allowed = ", ".join([*by_verb, *(["HEAD"] if "GET" in by_verb else [])])
+        allowed = ", ".join([*by_verb, *(["HEAD"] if has_head else [])])
         words = f"{request.url.path} has no {request.method[:20]}: it has {allowed}"
         raise Problem(WRONG_METHOD, words, headers={"Allow": allowed})
 

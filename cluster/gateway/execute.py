@@ -232,7 +232,7 @@ def _routes(
     words = "Run Python source, shut in, and answer what it wrote to stdout."
     by_verb: Mapping[str, Mapping[str, Schema]] = {"GET": {}, "POST": BODIES}
     return tuple(
-        HandledRoute(verb, "/execute", _CALLS, words, handle, PARAMETERS, bodies, answers)
+        HandledRoute(verb, "/execute", _CALLS, words, handle, PARAMETERS, bodies, answers, acts=True)
         for verb, bodies in by_verb.items()
     )
 

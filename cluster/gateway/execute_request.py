@@ -10,7 +10,7 @@ from cluster.domain.base.quantities import parse_duration
 from cluster.domain.job.script import MAX_SCRIPT
 from cluster.gateway.binding import QUICK, media_type
 from cluster.gateway.handled_routes import Exchange, Schema
-from cluster.gateway.problems import INVALID, TOO_LARGE, WRONG_METHOD, WRONG_TYPE, Problem, WrongPlace, invalid
+from cluster.gateway.problems import INVALID, TOO_LARGE, WRONG_TYPE, Problem, WrongPlace, invalid
 from cluster.gateway.source_code import source_in_form
 
 TIMEOUT, MOST_TIMEOUT = 30.0, 3600.0  # seconds that code may run: if nothing is said, and at most
@@ -39,9 +39,6 @@ class CodeRequest:
 async def read_request(exchange: Exchange) -> CodeRequest:
     """Problem for what it may not say."""
     request = exchange.request
-    if request.method == "HEAD":
-        words = "/execute runs code, and has no HEAD: it has GET, POST"
-        raise Problem(WRONG_METHOD, words, headers={"Allow": "GET, POST"})
     sources = source_in_form(request.scope["query_string"])
     if request.method == "POST":
         sources += await _in_body(exchange)

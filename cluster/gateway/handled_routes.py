@@ -49,6 +49,7 @@ class HandledRoute:
     bodies: Mapping[str, Schema] = field(default_factory=dict)  # schemas, by media type; none: it has no body
     answers: Mapping[str, Schema] = field(default_factory=dict)  # the same of what it answers
     status: int = 200
+    acts: bool = False  # also GET does something, so nobody asks for its head alone
 
     @cached_property
     def methods(self) -> Sequence[Method]:

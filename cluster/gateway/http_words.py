@@ -1,12 +1,15 @@
-"""What errors advise to do, for callers of HTTP: where they name a command, and a route does that, they name the route.
+"""What errors say, for callers of HTTP: routes in place of commands, members of a body in place of options.
 
-The scheduler's words are the same for everybody, and say what people type, as in "`cluster worker list` shows those".
+The scheduler's words are the same for everybody, and say what people type, as in "`cluster worker list` shows those"
+and "--timeout -1: use 0 to 1000000000 s".
 """
 
 import re
 from collections.abc import Iterable, Mapping
 
+from cluster.domain.job.spec import OPTIONS
 from cluster.gateway.handled_routes import HandledRoute
+from cluster.gateway.problems import INVALID, Problem, WrongPlace
 from cluster.gateway.routes import Route
 from cluster.rpc.roles import VERBS
 
@@ -22,6 +25,14 @@ _READING = {
     "/cluster.v1.Queue/ShowQueue": "queue show",
 }
 _COMMAND = re.compile(r"`cluster ([a-z]+ [a-z]+)((?: [^` ]+)*)`")
+_OPTION = re.compile(r"(`[^`]*`)|(?<![\w-])--([a-z][a-z-]*[a-z])")
+_NO_COMMAND = re.compile("give one after --, as in: cluster run -- echo hello")
+_A_COMMAND = 'give one, as in {"argv": ["echo", "hello"]}'
+_WHOLE_SPEC = "/v1/jobs"  # its body is a spec, whose members are the fields of the message
+_FIELDS = {option.name.replace("_", "-"): option.field for option in OPTIONS}
+_NAMES = {option.name.replace("_", "-"): option.name.replace("_", "-") for option in OPTIONS}  # as in a job file
+_STARTED = {**_NAMES, "script": "path"}
+_ASKED = {**_NAMES, "key": "request_id"}  # of requests as a founding document writes them
 
 
 class HttpWords:
@@ -37,6 +48,18 @@ class HttpWords:
     def of(self, text: str) -> str:
         """The text, with a route for each command that one stands for."""
         return _COMMAND.sub(lambda found: self._call(found[1], found[2].split()) or found[0], text)
+
+    def told(self, problem: Problem, path: str) -> None:
+        """Puts the problem into the words of the route at that path. Where it is about one member, it says which."""
+        members = _members_at(path)
+        begin = _OPTION.match(problem.detail)
+        problem.detail = self.of(problem.detail)
+        if not members:
+            return
+        problem.detail = _NO_COMMAND.sub(_A_COMMAND, problem.detail)
+        problem.detail = _OPTION.sub(lambda found: found[1] or members.get(found[2], found[0]), problem.detail)
+        if begin and begin[2] in members and problem.kind is INVALID and not problem.errors and path in _ONE_JOB:
+            problem.errors = [WrongPlace(problem.detail, f"/{members[begin[2]]}")]
 
     def _call(self, command: str, words: list[str]) -> str:
         """Empty: there is none for all that the command says."""
@@ -54,3 +77,22 @@ class HttpWords:
             else:
                 return ""
         return f"`{route.verb} {path}{'?' if query else ''}{'&'.join(query)}`"
+
+
+_ONE_JOB = {
+    _WHOLE_SPEC,
+    "/start",
+    "/scheduler/jobs/new",
+    "/scheduler/job/new",
+    "/processor/jobs/new",
+    "/processor/job/new",
+}
+
+
+def _members_at(path: str) -> Mapping[str, str]:
+    """What the options of a job are called in the bodies of that path. Empty: it has none."""
+    if path.startswith("/v1/"):
+        return _FIELDS
+    if path == "/start":
+        return _STARTED
+    return _ASKED if path.startswith(("/scheduler/", "/processor/")) else {}

@@ -57,6 +57,8 @@ async def query(exchange: Exchange) -> Response:
 async def stream(exchange: Exchange) -> Response:
     """What the job has written and writes, as events until it has ended."""
     job = _job(exchange.parameter("job_id"))
+    if worker := exchange.parameter("worker_id"):
+        await _found(exchange, job, worker)
     wanted = exchange.message("Jobs.ReadOutput", selector=job, stdout=True, stderr=True, follow=True)
     if last := exchange.request.headers.get("last-event-id"):
         wanted.position.CopyFrom(event_streams.position_of(last))
@@ -130,8 +132,14 @@ ROUTES = (
         answers={JSON: object_of(*("done", "error", "error_text"), done=SWITCH, error=SWITCH, error_text=TEXT)},
     ),
     HandledRoute(
-        *("GET", "/stream", ("Jobs.ReadOutput",), "What a job writes, as it comes.", stream),
-        query={"job_id": "The id that /start has answered."},
+        *(
+            "GET",
+            "/stream",
+            ("Jobs.ReadOutput", "Jobs.Get", "Jobs.ListWorkers"),
+            "What a job writes, as it comes.",
+            stream,
+        ),
+        query={"job_id": "The id that /start has answered.", "worker_id": "Where it is to be."},
         answers={event_streams.EVENT_STREAM: event_streams.EVENT},
     ),
 )

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.gateway import job_processor
 from cluster.gateway.http_words import HttpWords
+from cluster.gateway.problems import INVALID, Problem
 from cluster.gateway.table import TABLE
 from tools.environments import REPOSITORY
 
@@ -68,6 +69,36 @@ def test_each_command_that_an_error_names_is_a_route_there_or_somebody_elses_bus
 )
 def test_a_command_becomes_its_route_with_all_that_it_says(said: str, told: str | None) -> None:
     assert HttpWords(TABLE).of(said) == (told or said)
+
+
+TIMEOUT = "--timeout -1: use 0 to 1000000000 s"
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "told", "pointer"),
+    [
+        ("/v1/jobs", TIMEOUT, "timeout -1: use 0 to 1000000000 s", "/timeout"),
+        ("/v1/jobs", "--mem 1: use more", "memory 1: use more", "/memory"),
+        ("/v1/jobs", "--sandbox and --cwd exclude each other", "sandbox and cwd exclude each other", "/sandbox"),
+        ("/v1/jobs", "see `cluster gateway --host NAME`, not --host", None, None),
+        ("/v1/workflows", TIMEOUT, "timeout -1: use 0 to 1000000000 s", None),
+        ("/scheduler/jobs/new", "--key 'x' is that of job 1", "request_id 'x' is that of job 1", "/request_id"),
+        ("/processor/job/new", "--mem 1: use more", "mem 1: use more", "/mem"),
+        ("/start", "--script '../x': it leaves", "path '../x': it leaves", "/path"),
+        ("/metrics", TIMEOUT, None, None),
+        (
+            "/v1/jobs",
+            "the command is empty: give one after --, as in: cluster run -- echo hello",
+            'the command is empty: give one, as in {"argv": ["echo", "hello"]}',
+            None,
+        ),
+    ],
+)
+def test_an_option_becomes_the_member_that_it_is(path: str, said: str, told: str | None, pointer: str | None) -> None:
+    problem = Problem(INVALID, said)
+    HttpWords(TABLE).told(problem, path)
+    assert problem.detail == (told or said)
+    assert [place.pointer for place in problem.errors] == ([pointer] if pointer else [])
 
 
 def test_a_gateway_names_no_route_that_it_does_not_have() -> None:

@@ -257,7 +257,7 @@ def test_each_wrong_request_is_told_what_is_wrong_with_it(tmp_path: Path) -> Non
         assert "list of commands" in await refused({"commands": {"exec": ["true"]}}, "/commands")
         assert "one member" in await refused({"commands": [{"exec": ["true"], "cwd": "/"}]}, "/commands/0")
         await refused({"commands": [{"exec": [5]}]}, "/commands")
-        await refused({"commands": [{"exec": []}]}, "/commands")
+        await refused({"commands": [{"exec": []}]}, "/commands/0")
         await refused({"commands": exec_true, "environment": ["A=1"]}, "/environment")
         await refused({"commands": exec_true, "environment": {"A B": "1"}}, "/environment")
         await refused({"commands": exec_true, "environment": {"A": 1}}, "/environment")

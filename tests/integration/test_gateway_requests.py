@@ -48,6 +48,8 @@ def test_a_malformed_body_is_told_with_its_place(tmp_path: Path) -> None:
             "/array": '"0-3" is not a list of objects with first, last, step',
             "/zz": "there is no such member; /v1/docs tells which there are",
         }
+        late = problem(await gateway.ask("POST", "/v1/jobs", {"argv": ["true"], "timeout": -1}), 400, "invalid")
+        assert late["errors"] == [{"detail": "timeout -1: use 0 to 1000000000 s", "pointer": "/timeout"}]
         said = problem(await gateway.ask("POST", "/v1/jobs", {"env": [{"key": "A"}]}), 400, "invalid")["errors"]
         assert said[0]["detail"] == "there is no such member; there are name, value"
         problem(await submit([]), 400, "invalid")
@@ -71,6 +73,9 @@ def test_what_is_not_there_or_has_no_such_method_or_parameter_is_told(tmp_path: 
         wrong = await gateway.ask("DELETE", "/v1/jobs")
         problem(wrong, 405, "wrong-method")
         assert wrong.headers["allow"] == "GET, POST, HEAD"
+        head = await gateway.ask("HEAD", "/execute?code=1")  # it would run code
+        assert (head.status, head.headers["allow"], head.body) == (405, "GET, POST", b"")
+        assert (await gateway.ask("PUT", "/execute")).headers["allow"] == "GET, POST"
         problem(await gateway.ask("OPTIONS", "/v1/jobs"), 405, "wrong-method")  # no CORS
         said = problem(await gateway.ask("GET", "/v1/jobs?limit=x&state=1&states=RUNNING&below=-1"), 400, "invalid")
         assert {each["parameter"] for each in said["errors"]} == {"limit", "state", "states", "below"}

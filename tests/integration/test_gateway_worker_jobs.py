@@ -81,6 +81,7 @@ def test_what_is_unknown_or_wrong_is_a_clear_json_error(tmp_path: Path) -> None:
         await refused("/start", [], 400)
         problem(await gateway.ask("GET", "/start"), 405, "wrong-method")
         problem(await gateway.ask("GET", f"/stream?job_id={NOBODY}"), 404, "not-found")
+        problem(await gateway.ask("GET", f"/stream?job_id={job}&worker_id=nobody"), 404, "not-found")
         problem(await gateway.ask("GET", "/stream"), 400, "invalid")
         problem(await gateway.ask("GET", f"/stream?job_id={job}&job_id={job}"), 400, "invalid")
         problem(await gateway.ask("GET", f"/stream?job_id={job}", last_event_id="x"), 400, "invalid")

@@ -45,7 +45,7 @@ def request_of(
     if ENVIRONMENT in table:
         if _ENV in table:
             raise WrongTable((_ENV,), "env and environment are the same: say it once")
-        table[_ENV] = table.pop(ENVIRONMENT)
+        table[_ENV] = _environment(table.pop(ENVIRONMENT))
     if COMMANDS in table:
         table[COMMANDS] = _commands(table[COMMANDS])
     for key, value in (default or {}).items():
@@ -88,8 +88,16 @@ def _commands(value: Any) -> list[Any]:
             if len(each) != 1 or not each.keys() <= {"exec", _COMMAND}:
                 raise WrongTable((COMMANDS, str(place)), 'a command has one member, as in {"exec": ["echo", "hello"]}')
             (each,) = each.values()
+            if each in ([], ""):
+                raise WrongTable((COMMANDS, str(place)), 'it is empty; give one, as in {"exec": ["echo", "hello"]}')
         found.append(each)
     return found
+
+
+def _environment(value: Any) -> Any:
+    if not isinstance(value, dict) or not all(map(is_text, value.values())):
+        raise WrongTable((ENVIRONMENT,), 'variables are an object of texts, as in {"NAME": "value"}')
+    return value
 
 
 def refuse_files(path: str) -> bytes:
