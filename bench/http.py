@@ -1,10 +1,11 @@
-"""Reading and submitting a job over HTTPS, through one gateway, beside the same calls over gRPC.
+"""Reading and submitting jobs over HTTPS, through one gateway, beside the same calls over gRPC.
 
     python3 -m bench.http [--requests 2000] [--abreast 16] [--rounds 3]
 
-Each round reads one job and submits jobs: by HTTP over ABREAST connections that are kept open, and by the Python client
-over one connection with as many calls at a time. Shown are requests a second, and what a request costs the processes of
-gateway and scheduler in CPU. The worker runs nothing, so jobs cost what handing them in costs.
+Each round reads one job (or many: each connection another), and submits jobs: by HTTP over ABREAST connections that are
+kept open, and by the Python client over one connection with as many calls at a time. Shown are requests a second, and
+what a request costs the processes of gateway and scheduler in CPU. The worker runs nothing, so jobs cost what handing
+them in costs.
 """
 
 import argparse
@@ -19,16 +20,22 @@ from pathlib import Path
 from bench.harness import call, cluster, cpu_seconds, scheduler_pid, show, timed
 from cluster.client.aio import AsyncClient
 
+SUBMIT, JOB = "POST /v1/jobs HTTP/1.1", '{"argv": ["true"]}'
+
 Requests = Callable[[], object]
 
 
-async def over_http(port: int, token: str, ca: Path, requests: int, abreast: int, head: str, body: str) -> None:
-    """So many requests of one kind, each answered before the next on its connection."""
+async def over_http(
+    port: int, token: str, ca: Path, requests: int, abreast: int, head: str, body: str = "", jobs: int = 1
+) -> None:
+    """So many requests of one kind, each answered before the next on its connection. JOB in a head is one of so many
+    jobs, of each connection another."""
     context = ssl.create_default_context(cafile=str(ca))
     lines = [head, "Host: 127.0.0.1", f"Authorization: Bearer {token}", "Content-Type: application/json"]
-    request = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]).encode()
+    text = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body])
 
-    async def some() -> None:
+    async def some(place: int) -> None:
+        request = text.replace("JOB", str(1 + place % jobs)).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
         for _ in range(requests // abreast):
             writer.write(request)
@@ -38,7 +45,7 @@ async def over_http(port: int, token: str, ca: Path, requests: int, abreast: int
         writer.close()
         await writer.wait_closed()
 
-    await asyncio.gather(*(some() for _ in range(abreast)))
+    await asyncio.gather(*map(some, range(abreast)))
 
 
 async def over_grpc(home: str, requests: int, abreast: int, submits: bool) -> None:
@@ -67,10 +74,12 @@ def main() -> None:
         call(env, "run", "--name", "first", "--", "true")
         http = partial(over_http, port, token, ca, args.requests, args.abreast)
         grpc = partial(over_grpc, env["CLUSTER_HOME"], args.requests, args.abreast)
+        asyncio.run(over_http(port, token, ca, args.abreast, args.abreast, SUBMIT, JOB))
         kinds: dict[str, Requests] = {
-            "read by HTTP": lambda: asyncio.run(http("GET /v1/jobs/1 HTTP/1.1", "")),
+            "read by HTTP": lambda: asyncio.run(http("GET /v1/jobs/1 HTTP/1.1")),
+            "read many by HTTP": lambda: asyncio.run(http("GET /v1/jobs/JOB HTTP/1.1", jobs=args.abreast)),
             "read by gRPC": lambda: asyncio.run(grpc(submits=False)),
-            "submit by HTTP": lambda: asyncio.run(http("POST /v1/jobs HTTP/1.1", '{"argv": ["true"]}')),
+            "submit by HTTP": lambda: asyncio.run(http(SUBMIT, JOB)),
             "submit by gRPC": lambda: asyncio.run(grpc(submits=True)),
         }
         for _ in range(args.rounds):

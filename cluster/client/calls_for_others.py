@@ -79,13 +79,14 @@ class CallsForOthers:
     def _dial(self, credentials: Credentials) -> _CallingChannel:
         return _CallingChannel(dial(self.address, credentials, self._name), self.address)
 
-    async def one(self, method: Method, request: Any, shown: Proof) -> Any:
-        """The answer of a method that has one. Raises the scheduler's ClusterError, or Unreachable."""
+    async def one(self, method: Method, request: Any, shown: Proof, reads: bool = False) -> Any:
+        """The answer of a method that has one. Raises the scheduler's ClusterError, or Unreachable. `reads`: nothing
+        changes by the call, so others may get the same answer."""
         data = request.SerializeToString()
         with self._connection() as connection, calling(self.address):
             if self._passes_on and len(data) <= MOST_OF_A_CALL and connection.passing_on.is_offered:
                 with suppress(NotOffered):
-                    answer = await connection.passing_on.one(method.path, data, shown, PATIENCE)
+                    answer = await connection.passing_on.one(method.path, data, shown, PATIENCE, reads)
                     return method.response.FromString(answer)
             call: Any = connection.channel.unary_unary(method.path, None, method.response.FromString)
             return await call(data, metadata=shown.metadata(), timeout=PATIENCE)

@@ -1,9 +1,11 @@
 """Many calls for others by one stream (PassOn): what comes while a message is on its way goes with the next.
 
-So a call costs a share of a message, which is a tenth of what a call of gRPC's costs in Python.
+So a call costs a share of a message, which is a tenth of what a call of gRPC's costs in Python. Those of them that read
+the same for the same caller are one call: it begins after all of them came, so each is told what is true then.
 """
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +21,8 @@ from cluster.v1 import gateways_pb2
 PATH = "/cluster.v1.Gateways/PassOn"
 MOST_OF_A_CALL = 8 * 1024  # bytes of a request that is passed on so
 MOST_OF_A_MESSAGE = 12 * 1024  # of a message, but for one call more: what is larger is read beside the event loop
+
+_Reading = tuple[str, bytes, Proof]  # method, request, and who asks
 
 
 class NotOffered(ClusterError):
@@ -39,21 +43,15 @@ class PassingOn:
         self._waiting: list[gateways_pb2.PassedCall] = []
         self._given_up: list[int] = []  # ids of calls that were sent, and whose answers nobody wants any more
         self._news = asyncio.Event()  # something is waiting
-        self._futures: dict[int, asyncio.Future[bytes]] = {}  # by the call's id
+        self._futures: dict[int, list[asyncio.Future[bytes]]] = {}  # by the call's id
+        self._readings: dict[_Reading, int] = {}  # calls that wait, and which others may join
         self._last = 0
 
-    async def one(self, method: str, request: bytes, shown: Proof, patience: float) -> bytes:
+    async def one(self, method: str, request: bytes, shown: Proof, patience: float, reads: bool = False) -> bytes:
         """The answer. Raises the scheduler's ClusterError, or Unreachable: also when there is none after `patience`
-        seconds, or NotOffered. Who is cancelled, or waits no longer, ends the call at the scheduler, too."""
-        with self._future() as (number, future):
-            self._waiting.append(
-                gateways_pb2.PassedCall(
-                    id=number, method=method, request=request, token=shown.token, certificate=shown.certificate
-                )
-            )
-            self._news.set()
-            if self._stream is None or self._stream.done():
-                self._stream = asyncio.create_task(self._run())
+        seconds, or NotOffered. When all are cancelled who wait for it, or wait no longer, the call ends at the
+        scheduler, too. `reads`: nothing changes by the call."""
+        with self._future(self._call(method, request, shown, reads)) as future:
             try:
                 async with asyncio.timeout(patience):
                     return await future
@@ -66,19 +64,40 @@ class PassingOn:
             self._stream.cancel()
             await asyncio.wait([self._stream])
 
-    @contextmanager
-    def _future(self) -> Iterator[tuple[int, "asyncio.Future[bytes]"]]:
+    def _call(self, method: str, request: bytes, shown: Proof, reads: bool) -> int:
+        """The id of a call that waits to be sent: of a new one, or of one that reads the same."""
+        reading = method, request, shown
+        if reads and reading in self._readings:
+            return self._readings[reading]
         self._last += 1
-        number, future = self._last, asyncio.get_running_loop().create_future()
-        self._futures[number] = future
+        if reads:
+            self._readings[reading] = self._last
+        self._waiting.append(
+            gateways_pb2.PassedCall(
+                id=self._last, method=method, request=request, token=shown.token, certificate=shown.certificate
+            )
+        )
+        self._news.set()
+        if self._stream is None or self._stream.done():
+            self._stream = asyncio.create_task(self._run())
+        return self._last
+
+    @contextmanager
+    def _future(self, number: int) -> Iterator["asyncio.Future[bytes]"]:
+        """What will be the answer of that call."""
+        future = asyncio.get_running_loop().create_future()
+        self._futures.setdefault(number, []).append(future)
         try:
-            yield number, future
+            yield future
         finally:
-            del self._futures[number]
-            if future.cancelled():
-                self._give_up(number)
+            self._futures[number].remove(future)
+            if not self._futures[number]:
+                del self._futures[number]
+                if future.cancelled():
+                    self._give_up(number)
 
     def _give_up(self, number: int) -> None:
+        self._readings = {reading: each for reading, each in self._readings.items() if each != number}
         others = [call for call in self._waiting if call.id != number]
         if len(others) == len(self._waiting):  # it was sent
             self._given_up.append(number)
@@ -106,9 +125,10 @@ class PassingOn:
             sending.cancel()
             stream.cancel()
             self._waiting.clear()
+            self._readings.clear()
             self._given_up.clear()
             self._news.clear()
-            for future in self._futures.values():
+            for future in itertools.chain(*self._futures.values()):
                 if not future.done():
                     future.set_exception(why)
 
@@ -127,15 +147,16 @@ class PassingOn:
             size += len(self._waiting[count].request) + len(self._waiting[count].certificate) + 150
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._readings.clear()  # what comes from now on may read what those in the batch do not
         if not self._waiting:
             self._news.clear()
         return batch
 
     def _answered(self, answer: gateways_pb2.PassedAnswer) -> None:
-        future = self._futures.get(answer.id)
-        if future is None or future.done():
-            return
-        if answer.error:
-            future.set_exception(error_named(answer.error, answer.details))
-        else:
-            future.set_result(answer.response)
+        for future in self._futures.get(answer.id, ()):
+            if future.done():
+                continue
+            if answer.error:
+                future.set_exception(error_named(answer.error, answer.details))
+            else:
+                future.set_result(answer.response)

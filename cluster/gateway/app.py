@@ -1,17 +1,15 @@
 """The application: each request passes the guards, finds its route, and is answered by one call of the scheduler's."""
 
-import hashlib
-import json
 import logging
 import re
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
 from email.utils import formatdate
 from functools import cache
 from typing import Any, Protocol
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -23,10 +21,10 @@ from cluster.domain.trust.tokens import BEARER_PREFIX
 from cluster.gateway import event_streams, page_files
 from cluster.gateway.binding import Binder
 from cluster.gateway.bodies import Bodies
+from cluster.gateway.documents import document_answer, message_answer
 from cluster.gateway.guards import HEADERS, Guards
 from cluster.gateway.handled_routes import Exchange, HandledRoute
 from cluster.gateway.http_words import HttpWords
-from cluster.gateway.json_messages import to_json
 from cluster.gateway.metrics import IN_PROGRESS, count_request
 from cluster.gateway.paths import Paths
 from cluster.gateway.problems import EXHAUSTED, INTERNAL, NOT_FOUND, UNAVAILABLE, WRONG_METHOD, Problem, problem_of
@@ -49,7 +47,7 @@ Answer = Callable[[Request], Awaitable[Response]]
 class SchedulerCalls(Protocol):
     """What the application needs of a connection to a scheduler (client.calls_for_others.CallsForOthers)."""
 
-    async def one(self, method: Method, request: Any, shown: Proof) -> Any:
+    async def one(self, method: Method, request: Any, shown: Proof, reads: bool = False) -> Any:
         """One answer."""
 
     def several(self, method: Method, request: Any, shown: Proof) -> AsyncGenerator[Any, None]:
@@ -164,16 +162,16 @@ class App:
             message = await self._binder.message(route, request, shown.token or shown.certificate.decode())
             match route.form:
                 case Form.MESSAGE:
-                    response = await self._calls.one(route.method, message, shown)
-                    return _document(route, request, to_json(response))
+                    response = await self._calls.one(route.method, message, shown, reads=route.verb == "GET")
+                    return message_answer(route, request, response)
                 case Form.COLLECTED:
                     answers = self._calls.several(route.method, message, shown)
-                    return _document(route, request, await event_streams.collected(answers))
+                    return document_answer(route, request, await event_streams.collected(answers))
                 case Form.CHANGES:
                     changes = self._calls.several(route.method, message, shown)
                     if event_streams.wants_events(request):
                         return await event_streams.as_events(changes, event_streams.write_change)
-                    return _document(route, request, await event_streams.ended_jobs(changes))
+                    return document_answer(route, request, await event_streams.ended_jobs(changes))
                 case Form.OUTPUT:
                     event_streams.prepare_output(request, message)
                     pieces = self._calls.several(route.method, message, shown)
@@ -185,7 +183,7 @@ class App:
                     pages = self._calls.several(route.method, message, shown)
                     if message.follow:
                         return await event_streams.as_events(pages, event_streams.write_happened)
-                    return _document(route, request, await event_streams.collected(pages))
+                    return document_answer(route, request, await event_streams.collected(pages))
 
         return answer
 
@@ -245,31 +243,6 @@ def _told(routes: Iterable[Route | HandledRoute]) -> tuple[Answer, Answer]:
         return HTMLResponse(page(document()), headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
     return openapi, docs
-
-
-def _document(route: Route, request: Request, document: Mapping[str, Any]) -> Response:
-    """A JSON document. Of what is read it has an ETag, and is left out where the reader has it."""
-    content = json.dumps(document[route.answer] if route.answer else document, ensure_ascii=False).encode()
-    headers: dict[str, str] = {}
-    if route.verb == "GET":
-        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-        if link := _next(route, request, document):
-            headers["Link"] = link
-        if tag in request.headers.get("if-none-match", "") or request.headers.get("if-none-match") == "*":
-            return Response(status_code=304, headers=headers)
-    if route.status == 201 and "job" in document:
-        headers["Location"] = f"/v1/jobs/{document['job']['number']}"
-    return Response(content, route.status, headers, "application/json")
-
-
-def _next(route: Route, request: Request, document: Mapping[str, Any]) -> str:
-    """Where the next page of a list is; empty: this is the last."""
-    place = next((name for name in ("below", "after") if name in route.query), "")
-    if not place or not document.get("next"):
-        return ""
-    others = [(name, value) for name, value in request.query_params.multi_items() if name != place]
-    return f'<{request.url.path}?{urlencode([*others, (place, document["next"])])}>; rel="next"'
 
 
 async def _head_of(response: Response) -> Response:

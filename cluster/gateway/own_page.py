@@ -27,10 +27,10 @@ class OwnCalls:
         self._calls = calls
         self._secret = secret
 
-    async def one(self, method: Method, request: Any, shown: Proof) -> Any:
+    async def one(self, method: Method, request: Any, shown: Proof, reads: bool = False) -> Any:
         """As CallsForOthers. NotAuthenticated for whoever does not know the secret."""
         self._check(shown)
-        return await self._calls.one(method, request, Proof())
+        return await self._calls.one(method, request, Proof(), reads)
 
     async def several(self, method: Method, request: Any, shown: Proof) -> AsyncGenerator[Any, None]:
         """As CallsForOthers. NotAuthenticated for whoever does not know the secret."""

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from cluster.client import passing_on
+from cluster.client.calls_for_others import method
+from cluster.domain.base.errors import NotFound
 from cluster.domain.trust.identity import Identity, IdentityKind, Peer
+from cluster.rpc.on_behalf import Proof
 from cluster.rpc.passed_calls import PassedCalls
+from cluster.v1 import job_pb2
 from cluster.v1.gateways_pb2 import PassedCall, PassOnRequest
 from tests.integration.gateways import Gateway, in_gateway
 from tests.patience import PATIENCE
@@ -119,5 +123,45 @@ def test_of_a_scheduler_that_is_older_each_call_is_made_by_itself(
         assert [answer.status for answer in asked] == [200] * 3
         assert asked[0].json["name"] == "ada"
         assert (await gateway.ask("GET", "/v1/jobs/7")).status == 404
+
+    in_gateway(tmp_path, body)
+
+
+def test_who_asks_the_same_at_once_in_the_same_right_shares_one_call(tmp_path: Path) -> None:
+    asked: list[tuple[bytes, str]] = []
+    show = method("/cluster.v1.Jobs/Get")
+
+    async def body(gateway: Gateway) -> None:
+        passed = gateway.cluster.service._passed_calls
+        real = passed._handlers[show.path]
+
+        async def counting(request: bytes, context: Any) -> bytes:
+            asked.append((request, context.shown_here.token))
+            return bytes(await real(request, context))
+
+        passed._handlers = {**passed._handlers, show.path: counting}
+        assert (await gateway.ask("POST", "/v1/jobs", {"argv": ["true"]})).status == 201
+        bob = Proof(await gateway.new_token(user="bob"))
+        ada, mine = Proof(gateway.token), show.request(selector={"text": "1"})
+        other = show.request(selector={"text": "2"})
+        calls = [
+            *(gateway.calls.one(show, mine, ada, reads=True) for _ in range(3)),
+            *(gateway.calls.one(show, mine, bob, reads=True), gateway.calls.one(show, other, ada, reads=True)),
+            gateway.calls.one(show, mine, ada),  # as of one that changes something
+        ]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await asyncio.sleep(0)
+        tasks[0].cancel()  # the others have theirs all the same
+        answers: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
+        gone, *own, of_bob, unknown, alone = answers
+        assert isinstance(gone, asyncio.CancelledError)
+        assert [answer.job.number for answer in (*own, alone)] == [1, 1, 1]
+        assert isinstance(of_bob, NotFound)  # another's job
+        assert isinstance(unknown, NotFound)
+        assert len(asked) == 4
+        # What is asked after that is read anew.
+        assert (await gateway.ask("POST", "/v1/jobs/1/cancel")).status == 200
+        assert (await gateway.calls.one(show, mine, ada, reads=True)).job.state == job_pb2.TASK_STATE_CANCELLED
+        assert len(asked) == 5
 
     in_gateway(tmp_path, body)
