@@ -7,7 +7,7 @@ import pytest
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.wall_time import iso
-from cluster.domain.job.clocks import STEPS
+from cluster.domain.job.clocks import AFTER_A_START, STEPS
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobRecord, LastEnd, TaskEnd
@@ -44,6 +44,7 @@ W, R, A, B, S, F, C = (
     TaskState.CANCELLED,
 )
 HOUR = 3600.0
+YEAR = 365 * 24 * HOUR
 
 
 def patient() -> Bench:
@@ -158,16 +159,45 @@ def test_a_clock_that_jumps_moves_no_queue_clock() -> None:
 
 def test_a_restart_keeps_the_time_that_a_job_was_ready() -> None:
     bench = patient()
-    bench.submit(spec(queue_timeout=60.0))
-    bench.submit(spec(queue_timeout=60.0, delay=30.0))
-    bench.turn(after=40.0)
-    bench.restart(after=10.0)
-    bench.turn(after=9.9)
+    bench.submit(spec(queue_timeout=HOUR))
+    bench.submit(spec(queue_timeout=HOUR, delay=1800.0))
+    bench.turn(after=2400.0)
+    bench.restart(after=600.0)
+    bench.turn(after=599.9)
     assert (bench.state(1), bench.state(2)) == ("ready", "ready")
     bench.turn(after=0.1)
     assert (bench.state(1), bench.state(2)) == ("failed", "ready")
-    bench.turn(after=30.0)
+    bench.turn(after=1800.0)
     assert bench.state(2) == "failed"
+
+
+@pytest.mark.parametrize(("limit", "left"), [(HOUR, AFTER_A_START), (30.0, 30.0)])
+def test_after_a_restart_a_task_has_time_to_meet_a_worker(limit: float, left: float) -> None:
+    bench = patient()
+    bench.submit(spec(queue_timeout=limit))
+    bench.restart(after=2 * HOUR)
+    bench.turn(after=left - 0.1)
+    assert bench.state(1) == "ready"
+    bench.turn(after=0.1)
+    assert bench.state(1) == "failed"
+
+
+def test_a_restart_by_a_clock_that_is_a_year_ahead_ends_nothing_that_it_need_not() -> None:
+    bench = patient()
+    session = bench.worker("w", 1000)
+    bench.submit(spec(2, queue_timeout=HOUR))
+    bench.submit(spec(queue_timeout=HOUR, millicpus=9000))
+    bench.report(session, 1, started=(attempts(1, 1, (0, 1)),))
+    bench.turn(after=600.0)
+    bench.jumped = YEAR
+    bench.restart(after=600.0)
+    bench.turn(after=AFTER_A_START / 2)
+    bench.jumped = 0.0
+    bench.turn(after=0.1)
+    bench.turn(after=HOUR - 1200.0 - AFTER_A_START)
+    assert bench.state(2) == "ready"
+    bench.turn(after=AFTER_A_START)
+    assert bench.state(2) == "failed", "by the right clock its time is over"
 
 
 def test_what_becomes_ready_bit_by_bit_has_few_clocks_and_none_too_early() -> None:
@@ -235,9 +265,6 @@ def test_a_worker_that_was_away_hears_of_the_deadline_when_it_is_back() -> None:
     hello = Hello("inc", 2000, 1, running=(attempts(1, 1, (0, 1)),))
     sent = [(e.session, e.message) for e in bench.hello("w", hello) if isinstance(e, Send)]
     assert stops(sent) == [(attempts(1, 1, (0, 1)), 3.0)]
-
-
-YEAR = 365 * 24 * HOUR
 
 
 def test_a_deadline_that_was_counted_by_a_clock_that_was_a_year_ahead_comes_in_its_time() -> None:

@@ -8,6 +8,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.schedule import FAR_AHEAD
 from cluster.domain.job.spec import JobSpec
 
+AFTER_A_START = 60.0  # seconds that a ready task has at least after a restart: workers come back, clocks are set
 STEPS = 64  # into which the time of a queue clock is cut: what becomes ready in one of them ends together
 
 
@@ -30,12 +31,26 @@ class Counted(NamedTuple):
 class Clocks:
     """Of one job. Its tasks' sets it is shown."""
 
-    __slots__ = ("_queue", "counted", "overdue")
+    __slots__ = ("_queue", "counted", "overdue", "ready_since")
 
     def __init__(self, spec: JobSpec) -> None:
         self.overdue = False  # its deadline is over: what has not ended is to end
         self.counted: Counted | None = None  # None: it has no deadline, or was given a time
+        # When those became ready that were so before a restart, in Unix seconds; 0: none was, or it is not known.
+        self.ready_since = 0.0
         self._queue = _QueueClock(spec.queue_timeout) if spec.queue_timeout else None
+
+    def ready_after_restart(self, wall: float, mono: float) -> float:
+        """Since when what was ready before a restart counts as ready, on the monotonic clock. That clock began anew, so
+        the wall clock counts what went before; as it may be wrong for a while after a start, nothing ends at once."""
+        limit = self._queue.limit if self._queue is not None else 0.0
+        waited = max(0.0, wall - self.ready_since) if self.ready_since else 0.0
+        return mono - min(waited, max(0.0, limit - AFTER_A_START))
+
+    def count_anew(self, wall: float, mono: float) -> None:
+        """The wall clock was far ahead at the restart, and shows `wall` now."""
+        if self._queue is not None and self.ready_since:
+            self._queue.begin_later(mono - max(0.0, wall - self.ready_since))
 
     def waited_too_long(self, ready: IntervalSet, assigned: IntervalSet, now: float) -> IntervalSet:
         """Takes note of what is ready, and of what has started since; answers those that have been ready for too long.
@@ -65,10 +80,10 @@ class _Cohort:
 class _QueueClock:
     """Since when tasks are ready. One that a worker has taken, and gives back unstarted, was ready all the time."""
 
-    __slots__ = ("_cohorts", "_limit")
+    __slots__ = ("_cohorts", "limit")
 
     def __init__(self, limit: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._cohorts: list[_Cohort] = []  # in the order in which they end
 
     def look(self, ready: IntervalSet, assigned: IntervalSet, now: float) -> IntervalSet:
@@ -79,14 +94,22 @@ class _QueueClock:
             fresh.difference_update(cohort.tasks)
         self._cohorts = [cohort for cohort in self._cohorts if cohort.tasks]
         if fresh:
-            if not self._cohorts or now > self._cohorts[-1].since + self._limit / STEPS:
+            if not self._cohorts or now > self._cohorts[-1].since + self.limit / STEPS:
                 self._cohorts.append(_Cohort(now, IntervalSet()))
             self._cohorts[-1].tasks.update(fresh)
-            self._cohorts[-1].ends = now + self._limit
+            self._cohorts[-1].ends = now + self.limit
         over = IntervalSet()
         for cohort in takewhile(lambda cohort: cohort.ends <= now, self._cohorts):
             over.update(cohort.tasks.intersection(ready))
         return over
+
+    def begin_later(self, since: float) -> None:
+        """What was ready before then is so since then."""
+        for cohort in self._cohorts:
+            if cohort.since < since:
+                cohort.ends += since - cohort.since
+                cohort.since = since
+        self._cohorts.sort(key=lambda cohort: cohort.ends)
 
     def due(self, now: float) -> float | None:
         """Of those whose time is over all are with workers: if they come back, the job changes."""

@@ -26,11 +26,9 @@ def watch(state: State, job: Job) -> None:
         return
     # The time that a task was ready before a restart counts where that is known: it waited for no other job, and no
     # attempt has begun.
-    spec, since = job.record.spec, state.now.mono
-    if not (spec.waits or job.tries.attempts):
-        begun = starts_at(job.record) or job.record.submitted_at
-        since -= max(0.0, state.now.wall - begun)
-    if (due := job.obey_clocks(since)) is not None:
+    if not (job.record.spec.waits or job.tries.attempts):
+        job.clocks.ready_since = starts_at(job.record) or job.record.submitted_at
+    if (due := job.obey_clocks(job.clocks.ready_after_restart(state.now.wall, state.now.mono))) is not None:
         state.timers.set(("queue", job.number), due)
     since = job.deadline_since or job.record.submitted_at
     seconds = deadline_of(job.record) - since if job.deadline_since else deadline_after(job.record)
@@ -54,9 +52,11 @@ def set_alarm(state: State, job: Job, counted: Counted | None) -> None:
 
 
 def clock_was_set_back(state: State) -> None:
-    """What deadlines were counted by may have been a clock that was wrong."""
+    """A clock that was wrong may have counted deadlines, and how long tasks were ready before a restart."""
     for job in state.unfinished():
         _expect_the_right_time(state, job)
+        if job.clocks is not None and job.clocks.ready_since:
+            state.timers.set(("count", job.number), state.now.mono)
 
 
 def _expect_the_right_time(state: State, job: Job) -> None:
@@ -67,7 +67,11 @@ def _expect_the_right_time(state: State, job: Job) -> None:
 
 
 def count_anew(state: State, job: Job) -> None:
-    """Its deadline was counted by a clock that was far ahead: what is left of it begins now."""
+    """Where its deadline was counted by a clock that was far ahead, what is left of it begins now; where that clock
+    counted for how long its tasks were ready before a restart, it is asked again."""
+    if job.clocks is not None and job.clocks.ready_since:
+        job.clocks.count_anew(state.now.wall, state.now.mono)
+        state.touch(job)
     counted = job.clocks.counted if job.clocks is not None and job.live else None
     if job.clocks is not None and counted is not None and counted.is_by_a_wrong_clock(state.now.wall):
         job.change({"deadline": iso(state.now.wall + counted.left(state.now.mono))})
