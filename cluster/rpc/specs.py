@@ -9,6 +9,7 @@ from cluster.domain.job.changes import BY_FIELD, Changes, named
 from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.domain.job.spec_making import spec_of
 from cluster.domain.session.offer import Offer
 from cluster.v1 import job_pb2
 
@@ -64,7 +65,7 @@ def _raw(spec: JobSpec) -> job_pb2.RawTexts:
 def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
     """Fields that the caller did not set get their defaults, as do those that are zero where zero is never right (cpus,
     step, lost_after, max_output)."""
-    said: dict[str, Any] = {"argv": ()}  # the one field without a default
+    said: dict[str, Any] = {}
     for field, value in message.ListFields():
         name = field.name
         if name in _FIELDS:
@@ -73,7 +74,7 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
             said[name] = _READ[name](value)
     if message.HasField("raw"):
         said |= _from_raw(message.raw)
-    return JobSpec(**said)
+    return spec_of(said)
 
 
 # How fields are read that are not in the spec as they are in the message.

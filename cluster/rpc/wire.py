@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types; 3 and 4 begin and end a group, by a tag alone
+_LONG = 0x80  # a byte from this on is not all of a number
 _LENGTHS = {_FIXED64: 8, _FIXED32: 4}
 _ENTRY_BYTES = {FieldDescriptor.TYPE_DOUBLE: 8, FieldDescriptor.TYPE_FIXED64: 8, FieldDescriptor.TYPE_SFIXED64: 8} | {
     FieldDescriptor.TYPE_FLOAT: 4,
@@ -26,7 +27,7 @@ class TooMuch(ValueError):
 def check_fields(data: bytes, message: Any, most: int, longest: int, longer: Mapping[str, int] = _NONE) -> int:
     """How many fields a message with this descriptor has, those of messages within it and the entries of packed ones
     included. TooMuch for more than `most`, and for a text of more than `longest` bytes, or than `longer` says of its
-    field (by full name). Takes some 0.4 µs for each field. What is damaged is counted up to there: the parser will
+    field (by full name). Takes some 0.3 µs for each field. What is damaged is counted up to there: the parser will
     refuse it.
     """
     count = 0
@@ -39,10 +40,10 @@ def check_fields(data: bytes, message: Any, most: int, longest: int, longer: Map
                 count += 1
                 if count > most:
                     break
-                tag, at = _varint(data, at)
+                tag, at = (data[at], at + 1) if data[at] < _LONG else _varint(data, at)
                 wire = tag & 7
                 if wire == _BYTES:
-                    length, at = _varint(data, at)
+                    length, at = (data[at], at + 1) if data[at] < _LONG else _varint(data, at)
                     found = inner.get(tag >> 3)
                     if isinstance(found, Descriptor):
                         pending.append((at, min(at + length, end), found))
@@ -70,10 +71,10 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     """The number at `at`, and the offset behind it. IndexError at the end of the data."""
     byte = data[at]
     at += 1
-    if byte < 0x80:
+    if byte < _LONG:
         return byte, at
     value, shift = byte & 0x7F, 7
-    while byte >= 0x80 and shift < 70:
+    while byte >= _LONG and shift < 70:
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift

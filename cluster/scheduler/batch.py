@@ -34,6 +34,10 @@ class Put:
     items: tuple[Item, ...] = ()  # to be committed that are not the core's: tokens, users
     taken: asyncio.Future[None] | None = None  # told after the turn: on disk, or ahead of it
     done: asyncio.Future[None] | None = None  # told when it is on disk
+    weight: int = field(init=False)  # what its events cost a turn
+
+    def __post_init__(self) -> None:
+        self.weight = sum(map(weight, self.events))
 
     @property
     def is_urgent(self) -> bool:
@@ -100,7 +104,7 @@ class Batch:
         """How many of `puts` one turn is given, and whether they are all that it may be given."""
         room, count = most, 0
         while count < len(self.puts) and room > 0:
-            room -= sum(map(weight, self.puts[count].events))
+            room -= self.puts[count].weight
             count += 1
         return count, room <= 0
 

@@ -15,6 +15,7 @@ from cluster.domain.scheduler.worker_record import WorkerRecord
 
 logger = logging.getLogger(__name__)
 
+_TOLD_OF = {JobRecord, JobProgress, WorkerRecord, TaskEnd}
 
 FEW = 20  # jobs of which each has a line; of more that are accepted, or end, in one commit all have one
 
@@ -25,11 +26,14 @@ def tell(saves: Iterable[Saved], jobs: Mapping[int, Job]) -> None:
     accepted: defaultdict[str, list[JobRecord]] = defaultdict(list)  # by owner
     ended: list[Job] = []
     for save in saves:
+        if type(save) not in _TOLD_OF:  # a match asks for one type after another
+            continue
         match save:
+            case JobProgress(ended_at=ended_at):
+                if ended_at:
+                    ended.append(jobs[save.number])
             case JobRecord():
                 accepted[save.owner].append(save)
-            case JobProgress(ended_at=ended_at) if ended_at:
-                ended.append(jobs[save.number])
             case WorkerRecord(removed=True):
                 logger.info("worker %s (%s) leaves the list once nothing is held by it", save.name, save.id)
             case TaskEnd(reason=endings.LOST):

@@ -18,6 +18,7 @@ from cluster.domain.job.records import PACKED, CallingAttempt, Flat, Held, OkEnd
 from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.script import HEAD
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
+from cluster.domain.job.spec_making import spec_of
 from cluster.domain.job.usage import NOTHING_USED, Usage
 from cluster.domain.session.offer import NOTHING, Offer
 
@@ -182,7 +183,7 @@ def _text(script: bytes) -> str:
 def unpack_spec(text: str | bytes, apart: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
     """A field that the text does not have gets its default. `line_count` stands for the
     lines where these are left out, as in JobSpec.without_lines."""
-    values: dict[str, Any] = {"argv": ()} | json.loads(text) | _apart(apart)  # a script may have no words
+    values: dict[str, Any] = json.loads(text) | _apart(apart)
     values["script_text"] = values.get("script_text", "").encode("latin-1")
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     if values.get("then"):
@@ -190,7 +191,7 @@ def unpack_spec(text: str | bytes, apart: str = "", lines: bytes = b"", line_cou
     values["array"] = tuple(ArraySegment(*segment) for segment in values.get("array", ()))
     if line_count and not (lines or values["array"]):
         values["array"] = numbers_of_lines(line_count)
-    return JobSpec(**{"argv": (), **values}, lines=lines)  # a script needs no command
+    return spec_of({**values, "lines": lines})
 
 
 def large_among(ends: OkEnds, start: int, stop: int) -> Iterator[TaskEnd]:

@@ -21,7 +21,6 @@ from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import check_options, file_kinds, kinds, result_options, retry_kinds, time_kinds, upload_options
 from cluster.domain.job.command_kinds import COMMANDS
-from cluster.domain.job.dependencies import with_fields
 from cluster.domain.job.given_files import FILES, packed
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.options import Option, Scope, Shown
@@ -32,6 +31,7 @@ from cluster.domain.job.spec import (
     refuse_what_needs_a_scheduler,
     validate,
 )
+from cluster.domain.job.spec_making import with_fields
 from cluster.domain.launcher.template import Template
 from cluster.domain.session.spec_memory import weigh
 from cluster.rpc.specs import spec_from_proto, spec_to_proto

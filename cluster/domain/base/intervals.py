@@ -173,6 +173,16 @@ class IntervalSet:
             self._cut_before(taken[-1].stop)
         return taken
 
+    def split(self, count: int) -> "IntervalSet":
+        """Removes the smallest members, at most `count`, and returns them as a set."""
+        taken = IntervalSet()
+        if count < self._size:
+            taken.update(self.take(count))
+            return taken
+        taken._starts, taken._stops, taken._size = self._starts, self._stops, self._size
+        self._starts, self._stops, self._size = _NONE, _NONE, 0
+        return taken
+
     def _cut_before(self, member: int) -> None:
         """Removes all members below this one."""
         whole = bisect_right(self._stops, member)

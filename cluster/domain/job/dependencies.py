@@ -4,19 +4,17 @@ Users write `--after 5` and the like; the scheduler keeps the numbers of the job
 for jobs that were there before it, or come with it (`cluster.domain.job.workflow`): so nothing ever waits in a circle.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import StrEnum
-from itertools import repeat
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.selectors import SelectorKind, parse_selector
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spec_making import with_fields
 from cluster.domain.job.states import ENDED, TaskState
 
 MAX_NUMBER = 10**9  # of a job; more than there ever are
@@ -44,7 +42,6 @@ class DependencyKind(StrEnum):
 
 
 _FIELDS = tuple((kind, kind.value) for kind in DependencyKind)
-_all_slots = attrgetter(*JobSpec.__slots__)
 
 
 class Dependency(NamedTuple):
@@ -52,11 +49,11 @@ class Dependency(NamedTuple):
     kind: DependencyKind
 
 
-def dependencies_of(spec: JobSpec) -> Iterator[Dependency]:
+def dependencies_of(spec: JobSpec) -> list[Dependency]:
     """All that a job with this spec waits for. Its references must be numbers: `with_references`."""
-    for kind, field in _FIELDS if spec.waits else ():
-        for number in getattr(spec, field):
-            yield Dependency(int(number), kind)
+    if not spec.waits:
+        return []
+    return [Dependency(int(number), kind) for kind, field in _FIELDS for number in getattr(spec, field)]
 
 
 def references_of(spec: JobSpec) -> Iterator[str]:
@@ -109,16 +106,6 @@ def with_references_as(spec: JobSpec, before: JobSpec) -> JobSpec | None:
             return None
         fields[field] = had
     return with_fields(spec, {**fields, "_given": spec.given})
-
-
-def with_fields(spec: JobSpec, fields: Mapping[str, Any]) -> JobSpec:
-    """The spec with other values in these fields, which say nothing about how many tasks it has: a fifth of what
-    `replace` takes, which checks and derives everything anew."""
-    other, put = object.__new__(JobSpec), object.__setattr__
-    deque(map(put, repeat(other), JobSpec.__slots__, _all_slots(spec)), maxlen=0)  # puts all, without a loop in Python
-    for name, value in {"_given": None, **fields}.items():
-        put(other, name, value)
-    return other
 
 
 def _as_number(text: str) -> tuple[int, str]:

@@ -77,6 +77,8 @@ class JobTasks:
     @property
     def outcome(self) -> TaskState:
         """What it has ended as, once none of its tasks is live: the worst end."""
+        if len(self.succeeded) == self.size:
+            return TaskState.SUCCEEDED
         return next((state for state in ENDED_BY_JOB_RANK if self.sets[state]), TaskState.SUCCEEDED)
 
     @property
@@ -123,7 +125,7 @@ class JobTasks:
 
     def _take_ready(self, count: int) -> IntervalSet:
         """The first of those that may start next."""
-        return IntervalSet(self.ready.take(count))
+        return self.ready.split(count)
 
     def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
         """What the worker holds in that attempt, to be added to."""

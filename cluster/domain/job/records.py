@@ -214,6 +214,10 @@ class OkEnds:
     def stop(self) -> int:
         return self.first + self.count
 
+    def on(self, worker_id: str) -> "OkEnds":
+        """The same on that worker."""
+        return OkEnds(self.job, self.attempt, self.first, self.count, self.packed, worker_id)
+
     def part(self, start: int, stop: int) -> "OkEnds":
         """The ends of tasks start … stop-1 alone."""
         size = len(self.packed) // self.count

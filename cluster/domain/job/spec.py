@@ -7,6 +7,8 @@ Times are seconds: wall-clock times since the Unix epoch, durations as such.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
@@ -269,7 +271,7 @@ class JobSpec:
     def given(self) -> tuple[Option, ...]:
         """The options that have another value than their default: a few, of fifty."""
         if self._given is None:
-            given = tuple(each for each in OPTIONS if getattr(self, each.field) != each.default)
+            given = tuple(compress(OPTIONS, map(ne, _option_values(self), _DEFAULTS)))
             object.__setattr__(self, "_given", given)
             return given
         return self._given
@@ -317,6 +319,8 @@ def numbers_of_lines(count: int) -> tuple[ArraySegment, ...]:
 
 
 OPTIONS = options_of(JobSpec)
+_DEFAULTS = tuple(each.default for each in OPTIONS)
+_option_values = attrgetter(*(each.field for each in OPTIONS))  # all at once, without a loop in Python
 
 
 def texts_of(spec: JobSpec) -> Iterator[str]:

@@ -8,6 +8,7 @@ from cluster.domain.job.chunks import parted
 from cluster.domain.job.records import TaskSets
 from cluster.domain.job.task_numbers import TaskNumbers
 
+_NOTHING = TaskSets()
 KEPT = ("attempts", "losses", "forgiven", "grown")  # of TaskSets
 
 
@@ -20,7 +21,7 @@ class Tries:
 
     def __init__(self, sets: TaskSets | None = None) -> None:
         """As kept; None: nothing was tried."""
-        sets = sets or TaskSets()
+        sets = sets or _NOTHING
         self.attempts = TaskNumbers(sets.attempts)
         self.losses = TaskNumbers(sets.losses)
         self.forgiven = TaskNumbers(sets.forgiven)

@@ -20,12 +20,13 @@ def place(state: State) -> None:
     reserving = Round(state.reservations, state.ready, state.takers, state.jobs, state.now.mono)
     reserving.begin()
     share_of = partial(state.shares.rank, now=state.now.mono)
-    given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
+    given: dict[tuple[str, int, int], tuple[Range, ...]] = {}  # (worker id, job, attempt): what it gets in this turn
     spent = partial(_is_spent, state)
     state.judge.work = 0  # whoever looks at jobs between turns has had it judged, too
     for job, worker, share in placement.place(state.ready, state.takers, state.called, share_of, reserving, spent):
         for attempt, ranges in job.assign(worker.id, share):
-            given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
+            key = worker.id, job.number, attempt
+            given[key] = given[key] + ranges if key in given else ranges
             state.room -= len(ranges)
             state.promise(worker, job, ranges)
         state.allocate(worker, job, share, job.request)
@@ -37,8 +38,8 @@ def place(state: State) -> None:
     state.placing_goes_on = reserving.end() or state.room <= 0 or bool(state.ready.fresh)
     for worker, at in reserving.looks():
         state.timers.set(("kept", worker.id), at)
-    for (worker_id, number, attempt), tasks in given.items():
-        _send_assign(state, state.workers[worker_id], state.jobs[number], attempt, tasks)
+    for (worker_id, number, attempt), ranges in given.items():
+        _send_assign(state, state.workers[worker_id], state.jobs[number], attempt, ranges)
     if state.placing_goes_on:
         state.timers.set(("place",), state.now.mono)
         return
@@ -70,8 +71,8 @@ def ask_back_unstarted(state: State, worker: Worker, job: Job) -> None:
             state.room -= len(ranges)
 
 
-def _send_assign(state: State, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
-    ranges = tuple(tasks.ranges())
+def _send_assign(state: State, worker: Worker, job: Job, attempt: int, given: tuple[Range, ...]) -> None:
+    ranges = given if len(given) == 1 else tuple(IntervalSet(given).ranges())
     known = worker.specs.get(job.number)
     first = known is None or known.what != job.edition
     attempts = Attempts(job.number, attempt, ranges)

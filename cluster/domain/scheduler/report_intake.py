@@ -40,7 +40,9 @@ class Reports:
             self.started(worker, number, attempt, tasks)
         accepted: dict[tuple[int, int], IntervalSet] = {}
         for ok in report.ok:
-            accepted.setdefault((ok.job, ok.attempt), IntervalSet()).update(self._succeeded(worker, ok))
+            moved = self._succeeded(worker, ok)
+            if report.outputs:
+                accepted.setdefault((ok.job, ok.attempt), IntervalSet()).update(moved)
         for end in report.ended:
             if self._ended(worker, end):
                 accepted.setdefault((end.job, end.attempt), IntervalSet()).add(end.index, end.index + 1)
@@ -91,7 +93,7 @@ class Reports:
         moved = self._state.release(worker, job, ok.attempt, ended, TaskEvent.SUCCEEDED)
         for piece in moved.ranges():
             part = ok if piece == (ok.first, ok.stop) else ok.part(*piece)
-            self._state.saves.append(part if part.worker_id == worker.id else replace(part, worker_id=worker.id))
+            self._state.saves.append(part.on(worker.id))
             self._state.usage.successes(job, worker.id, part)
         if moved:
             _measure(job, ok)

@@ -52,7 +52,7 @@ class UsageLog:
         yield from sums.values()
 
     def _add(self, job: Job, worker: str, usage: Usage) -> None:
-        job.used = job.used.plus(usage)
+        job.used = job.used.plus(usage) if job.used.attempts else usage
         place = (job.record.owner, job.record.spec.name, worker)
         before = self._in_turn.get(place)
         self._in_turn[place] = usage if before is None else before.plus(usage)

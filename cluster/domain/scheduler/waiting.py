@@ -146,6 +146,8 @@ class Dependencies:
             for dependency in wait.open.pop(number, ()):
                 if not (wait.runs_anyway or dependency.kind.is_met_by(course.outcome)):
                     self._give_up(job, IntervalSet([(0, job.size)]), dependency)
+        if wait.open or wait.until:
+            return
         free = wait.free(lifted if course.outcome is None else None)
         if free and job.go_on(free):
             self._state.touch(job)

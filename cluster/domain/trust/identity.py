@@ -5,6 +5,7 @@ and nothing else: neither the subject nor the address of a connection plays a pa
 themselves are read by `cluster.pki`.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -19,6 +20,7 @@ MAX_NAME_LENGTH = 48  # with its kind before it a name fits the 64 characters of
 
 _SCHEME = "spiffe://"
 _HEX = frozenset("0123456789abcdef")
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME = _ALPHANUMERIC | frozenset("._-")
 _DOMAIN = "cluster.internal"  # .internal is reserved for private use and never resolves in public
@@ -210,5 +212,4 @@ def check_name(text: str) -> str:
 
 def is_uuid(text: str) -> bool:
     """Whether `text` is a UUID in its canonical lower-case form (RFC 9562 section 4)."""
-    groups = text.split("-")
-    return [len(group) for group in groups] == [8, 4, 4, 4, 12] and all(_HEX.issuperset(group) for group in groups)
+    return _UUID.fullmatch(text) is not None

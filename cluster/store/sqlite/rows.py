@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from cluster.domain.job.dependencies import dependencies_of
+from cluster.domain.job.dependencies import references_of
 from cluster.domain.job.pause import QueuePause
 from cluster.domain.job.records import (
     Held,
@@ -77,8 +77,8 @@ def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
         yield sql.PUT_ENV, (record.number, apart)
     if lines:
         yield sql.PUT_LINES, (record.number, spec.lines)
-    for other in {dependency.job for dependency in dependencies_of(spec)} if spec.waits else ():
-        yield family_sql.PUT_FOLLOWER, (other, record.number)
+    for other in set(references_of(spec)) if spec.waits else ():  # numbers, in the one form
+        yield family_sql.PUT_FOLLOWER, (int(other), record.number)
 
 
 def _value(v: JobValue) -> Iterator[tuple[str, Row]]:
