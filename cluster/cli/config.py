@@ -1,5 +1,6 @@
 """`cluster config show`: the settings in force, and where each comes from."""
 
+import re
 from itertools import chain
 from typing import Any
 
@@ -40,6 +41,7 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
 
 
 Row = tuple[str, Any, str]
+_PASSWORD = re.compile(r"(?<=://)[^/?#@]*:[^/?#@]*(?=@)|(?<=[?&]password=)[^&#]*")  # of a URL, with its user
 
 
 def _places(ctx: click.Context) -> list[Row]:
@@ -86,8 +88,15 @@ def _daemon(ctx: click.Context, name: str) -> list[Row]:
         else:
             words = path if source is ParameterSource.DEFAULT_MAP else "default"
         value = daemon.params.get(key)
-        rows.append((f"{name}.{key}", value / 1000 if key == "cpus" and value else value, words))
+        if key == "cpus" and value:
+            value /= 1000
+        rows.append((f"{name}.{key}", _without_password(value) if isinstance(value, str) else value, words))
     return rows
+
+
+def _without_password(value: str) -> str:
+    """What is shown is pasted where others read it."""
+    return _PASSWORD.sub("***", value)
 
 
 def _check(daemon: click.Context, option: click.Option, name: str, variable: str | None) -> None:

@@ -72,6 +72,7 @@ class Leading:
         self._beat = lease if lasting else 0.0
         self.roster = Roster(lease)
         self.changed: Callable[[], None] = lambda: None  # called when there are other schedulers than before
+        self.stands_by: Callable[[], None] = lambda: None  # called again and again while somebody else leads
         self.over = asyncio.Event()  # another has taken over, while `keep` ran
         self._told, self._told_of_clocks = "", False
 
@@ -194,6 +195,7 @@ class Leading:
                 "start it again with --standby"
             )
         elif lead.holder:
+            self.stands_by()
             self._say(f"standing by: the scheduler at {lead.address} leads")
 
     def _say(self, text: str) -> None:

@@ -48,6 +48,8 @@ from cluster.scheduler.leading import ALONE, USUAL_LEASE, Leading
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.service import Addresses, SchedulerService, recovered
 from cluster.scheduler.standby import (
+    STATUS,
+    StandbyNotes,
     address_of,
     check_standby,
     expect_one_cluster,
@@ -65,7 +67,7 @@ ADVERTISED = "advertised"
 WORKED_OUT = "auto"  # in the place of a host
 LEAST_LEASE, MOST_LEASE = 1.0, 86_400.0  # seconds: heartbeats come a few times in each
 DEFAULT_LISTEN = "0.0.0.0:50000"
-STATUS, TOKEN = "scheduler.json", "join-token"
+TOKEN = "join-token"  # noqa: S105 (a name of a file)
 GATEWAY = "gateway"
 
 # The line that is printed on the first start. It may stay on a screen or in a log: enough for the first few machines.
@@ -126,7 +128,12 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
         where = options.store, address_of(addresses), options.takeover_after
         leading = Leading(*where, lasting=not options.standby, shared=shared_id(options.shared))
         stop = stop_signal() if options.standby else None
-        await (_first_of(stop.wait(), leading.take()) if stop else leading.take())
+        leading.stands_by = StandbyNotes(leading, directory, shared, options.store).note
+        try:
+            await (_first_of(stop.wait(), leading.take()) if stop else leading.take())
+        finally:
+            if stop:
+                remove_but_keep_room(directory / STATUS)
         async with leading_while(leading):
             return 0 if stop and stop.is_set() else await _serve(options, addresses, shared, ready, leading, stop)
 

@@ -1,21 +1,29 @@
 """What schedulers that stand by for each other share, and what must be so before one of them waits for the lead."""
 
 import asyncio
+import json
+import logging
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from cluster.domain.base.errors import InvalidInput, NotFound
-from cluster.pki.authority import CA_FILE, open_authority
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.trust.renewal import EARLIEST
+from cluster.pki.authority import CA_FILE, open_authority, refresh_credentials
 from cluster.pki.files import locked, private_directory, read_private, write_private
+from cluster.pki.spare_files import write_anyhow
 from cluster.rpc.addresses import from_elsewhere, join_up, split_listen
 from cluster.rpc.server import expect_free
 from cluster.scheduler.leading import LEAST_LEASE, MOST_LEASE, Leading
 from cluster.scheduler.service import Addresses
-from cluster.scheduler.store_choice import cluster_in
+from cluster.scheduler.store_choice import cluster_in, remember
 
+logger = logging.getLogger(__name__)
+
+STATUS = "scheduler.json"  # where the scheduler that leads is
 SHARED_ID = "shared-id"  # by which schedulers find that they share one directory
 
 
@@ -69,6 +77,32 @@ def shared_id(shared: Path | None) -> str:
         made = secrets.token_hex(8)
         write_private(shared / SHARED_ID, f"{made}\n".encode())
         return made
+
+
+class StandbyNotes:
+    """What lies in the directory of a scheduler that stands by: with it commands on this machine find the one that
+    leads, and know where the jobs are."""
+
+    def __init__(self, leading: Leading, directory: Path, shared: Path, store: str) -> None:
+        self._leading, self._directory, self._shared, self._store = leading, directory, shared, store
+        self._noted: object = None
+
+    def note(self) -> None:
+        """Writes it, if it is not as it was."""
+        leading = self._leading
+        now = leading.address, leading.roster.addresses
+        if now == self._noted or not (self._shared / CA_FILE).exists():  # the one that leads makes the cluster yet
+            return
+        self._noted = now
+        try:
+            authority = open_authority(self._shared, time.time())
+            refresh_credentials(authority, self._directory, time.time(), EARLIEST)
+            remember(self._directory, self._store)
+            said = {"address": leading.address, "join_address": "", "pid": os.getpid()}
+            said |= {"cluster_id": authority.cluster_id, "schedulers": list(leading.roster.addresses)}
+            write_anyhow(self._directory / STATUS, json.dumps(said).encode())
+        except ClusterError as error:
+            logger.warning("commands on this machine do not find the scheduler that leads: %s", error)
 
 
 def expect_ports(addresses: Addresses) -> None:

@@ -9,7 +9,7 @@ from cluster.domain.scheduler.leadership import Tenure
 from cluster.pki.files import read_private, write_private
 from cluster.store.interface import Store, StoreFailed
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
-from cluster.store.redis.fence import read_fence
+from cluster.store.redis.fence import expect_in_use, read_fence
 from cluster.store.redis.store import RedisStore
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 
@@ -48,7 +48,9 @@ def cluster_in(directory: Path, url: str, *, may_lose: bool) -> str | None:
     place = place_of(url)
     with closing(connect(url)) as client, troubled(place):
         expect_fit(client, place, may_lose=may_lose)
-        cluster = read_fence(client, place).cluster
+        fence = read_fence(client, place)
+    expect_in_use(fence, place)
+    cluster = fence.cluster
     if not cluster and (before := remembered_place(directory)):
         raise StoreFailed(
             f"the store {place} is empty, and the jobs of this scheduler were in {before}: bring them back there; if "
@@ -64,6 +66,18 @@ def open_store(
     if not url:
         return SqliteStore(directory / DATABASE, cluster_id, turn_over=turn_over)
     store = RedisStore(url, cluster_id, directory / COPY, may_lose=may_lose, tenure=tenure)
+    remember(directory, url)
+    return store
+
+
+def remember(directory: Path, url: str) -> None:
+    """Notes that this scheduler's jobs are in that Redis."""
     if remembered_place(directory) != place_of(url):
         write_private(directory / MEMORY, f"{place_of(url)}\n".encode())
-    return store
+
+
+def cluster_moved_from(url: str) -> str | None:
+    """The cluster whose jobs are in that Redis, also where a migration from it broke off."""
+    place = place_of(url)
+    with closing(connect(url)) as client:
+        return read_fence(client, place).cluster or None

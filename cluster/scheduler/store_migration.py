@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, unusable
 from cluster.pki.authority import CA_FILE, open_authority
 from cluster.pki.files import the_only_one, write_private
-from cluster.scheduler.store_choice import DATABASE, LOCK, MEMORY, cluster_in, remembered_place
+from cluster.scheduler.store_choice import DATABASE, LOCK, MEMORY, cluster_in, cluster_moved_from, remembered_place
 from cluster.store.lasting import sync_directory
 from cluster.store.redis.connecting import place_of
 from cluster.store.redis.moving import to_redis, to_sqlite
@@ -36,6 +36,11 @@ def move(directory: Path, source: str, target: str, *, may_lose: bool) -> StoreM
     url = source if target == SQLITE else target
     place = place_of(url)
     if not (directory / CA_FILE).exists():
+        if there := remembered_place(directory):
+            raise NotFound(
+                f"there is no {CA_FILE} in {directory}, whose jobs are in {there}: bring it there first, with all else "
+                "that lies in the directory that its schedulers share (--shared)"
+            )
         raise NotFound(f"there is no scheduler in {directory}: name its directory with --directory")
     with the_only_one("scheduler", directory / LOCK):
         before = remembered_place(directory)
@@ -65,7 +70,7 @@ def _to_sqlite(directory: Path, url: str, may_lose: bool) -> StoreMoved:
     fresh = directory / f"{DATABASE}.new"
     for end in ("", "-wal", "-shm"):  # of a move that broke off
         fresh.with_name(fresh.name + end).unlink(missing_ok=True)
-    counts = to_sqlite(url, fresh, cluster_id)
+    counts = to_sqlite(url, fresh, cluster_id)  # from now on Redis says that it was done: so nobody goes on there
     for end in ("-wal", "-shm"):  # of the database before, whose log is none of the new one's
         (directory / f"{DATABASE}{end}").unlink(missing_ok=True)
         fresh.with_name(fresh.name + end).unlink(missing_ok=True)
@@ -78,7 +83,7 @@ def _to_sqlite(directory: Path, url: str, may_lose: bool) -> StoreMoved:
 
 def _cluster_id(directory: Path, url: str) -> str:
     """That of the directory's keys; Conflict where the store is of another."""
-    known = cluster_in(directory, url, may_lose=True)
+    known = cluster_moved_from(url) if url else cluster_in(directory, "", may_lose=True)
     return open_authority(directory, time.time(), known).cluster_id
 
 

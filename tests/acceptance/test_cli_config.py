@@ -57,6 +57,15 @@ def test_the_credentials_in_force_are_shown(command: Command, tmp_path: Path) ->
     assert rows["client.credentials"] == ("/mine.pem", "CLUSTER_CREDENTIALS")
 
 
+def test_the_password_of_a_store_is_not_shown(command: Command) -> None:
+    for url, seen in (
+        ("redis://ann:secret@head:1/0", "redis://***@head:1/0"),
+        ("rediss://head/0?password=secret&ssl_ca_certs=/ca", "rediss://head/0?password=***&ssl_ca_certs=/ca"),
+    ):
+        rows = shown(command, env={"CLUSTER_SCHEDULER_STORE": url})
+        assert rows["scheduler.store"] == (seen, "CLUSTER_SCHEDULER_STORE")
+
+
 def test_a_variable_that_its_role_would_refuse_is_not_shown_as_in_force(command: Command) -> None:
     done = command("config", "show", env={"CLUSTER_WORKER_CPUS": "many"})
     assert (done.code, done.out) == (2, b"")

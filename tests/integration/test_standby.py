@@ -1,7 +1,10 @@
 """Schedulers that stand by for each other, on a real Redis: who leads, who may write, and what is refused."""
 
 import asyncio
+import os
 import re
+import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,16 +16,22 @@ from types import SimpleNamespace
 
 import pytest
 
+from cluster.client.discovery import local_endpoint
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, NotFound, Unreachable
 from cluster.domain.scheduler.leadership import Contender, LeadWish
 from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import open_authority
+from cluster.pki.files import write_private
 from cluster.rpc import channel
 from cluster.rpc.addresses import resolved
 from cluster.rpc.errors import calling
+from cluster.scheduler.backup import back_up
 from cluster.scheduler.leading import Leading, boot_clock
 from cluster.scheduler.process import SchedulerOptions, serve
-from cluster.store.interface import StoreTroubled, TakenOver
+from cluster.scheduler.standby import StandbyNotes, shared_id
+from cluster.scheduler.store_migration import StoreMoved, move
+from cluster.store.interface import StoreFailed, StoreTroubled, TakenOver
+from cluster.store.redis.connecting import place_of
 from cluster.store.redis.lead import LeadTable
 from cluster.store.redis.store import RedisStore
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
@@ -250,6 +259,62 @@ def test_schedulers_stand_by_over_tls_as_a_user_of_the_acl(tmp_path: Path) -> No
                     RedisStore(url, CLUSTER, tmp_path / "refused")
                 assert "\n" not in str(caught.value)
                 assert "secret" not in str(caught.value)
+
+
+def test_who_stands_by_lets_its_machine_find_the_leader_and_nobody_takes_the_jobs_from_below_it(
+    empty: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, home, elsewhere = tmp_path / "shared", tmp_path / "home", tmp_path / "elsewhere"
+    shared.mkdir(mode=0o700)
+    port, own = f"127.0.0.1:{free_port()}", home / "scheduler"
+    options = SchedulerOptions(
+        *(own, port, f"127.0.0.1:{free_port()}"),
+        **{"store": empty.url, "standby": True, "shared": shared, "takeover_after": 2.0},  # type: ignore[arg-type]
+    )
+
+    def bring_back(directory: Path) -> StoreMoved:
+        return move(directory, empty.url, "sqlite", may_lose=False)
+
+    async def stand_by(noted: asyncio.Event) -> None:
+        serving = asyncio.create_task(serve(options, print))
+        await asyncio.wait([serving, asyncio.create_task(noted.wait())], return_when=asyncio.FIRST_COMPLETED)
+        found = local_endpoint(home)
+        assert (found.address, found.user) == (f"127.0.0.1:1,{port}", "admin")
+        with pytest.raises(Conflict, match="the jobs of this scheduler are in unix://"):
+            back_up(own, tmp_path / "backup")
+        with pytest.raises(NotFound, match=r"no ca\.pem in .*, whose jobs are in unix://.*: bring it there first"):
+            bring_back(own)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0
+        assert not (own / "scheduler.json").exists()
+
+    async def play() -> None:
+        noted, note = asyncio.Event(), StandbyNotes.note
+
+        def and_tell(self: StandbyNotes) -> None:
+            note(self)
+            noted.set()
+
+        monkeypatch.setattr(StandbyNotes, "note", and_tell)
+        leading = Leading(empty.url, "127.0.0.1:1", 2.0, lasting=False, shared=shared_id(shared))
+        await leading.take()
+        keeping = asyncio.create_task(leading.keep())
+        authority = open_authority(shared, time.time())
+        with closing(RedisStore(empty.url, authority.cluster_id, tmp_path / "copy", tenure=leading.tenure)) as store:
+            store.load()
+        await stand_by(noted)
+        shutil.copytree(shared, elsewhere)
+        write_private(elsewhere / "store", f"{place_of(empty.url)}\n".encode())
+        with pytest.raises(Conflict, match=r"at 127\.0\.0\.1:1 leads on the store unix://.*: stop it, and all others"):
+            await asyncio.to_thread(bring_back, elsewhere)
+        assert leading.holds
+        keeping.cancel()
+        await leading.leave()
+        assert (await asyncio.to_thread(bring_back, elsewhere)).target == "sqlite"
+        with pytest.raises(StoreFailed, match="were brought to SQLite by `cluster scheduler migrate`: start"):
+            await serve(options, print)
+
+    asyncio.run(play())
 
 
 def test_what_cannot_stand_by_is_refused_in_one_line(empty: RedisServer, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class Fence(NamedTuple):
     commit: int = 0  # the number of the last one
     schema: int = SCHEMA
     format: int = scripts.FORMAT
+    moved: int = 0  # 1: all of it counts elsewhere
 
 
 def read_fence(client: "redis.Redis", place: str) -> Fence:
@@ -33,7 +34,7 @@ def read_fence(client: "redis.Redis", place: str) -> Fence:
     values = {name.decode(): value.decode() for name, value in found.items()}
     if not values:
         return Fence()
-    numbers = {name: int(values.get(name, 0)) for name in ("epoch", "commit", "schema", "format")}
+    numbers = {name: int(values.get(name, 0)) for name in ("epoch", "commit", "schema", "format", scripts.MOVED)}
     return Fence(values.get("cluster", ""), **numbers)
 
 
@@ -45,6 +46,15 @@ def expect_ours(fence: Fence, place: str, cluster_id: str) -> None:
         raise StoreFailed(
             f"the store {place} was written by another version of cluster (schema {fence.schema}, this one's is "
             f"{SCHEMA}): bring it into SQLite by `cluster scheduler migrate` of that version, and back by this one's"
+        )
+
+
+def expect_in_use(fence: Fence, place: str) -> None:
+    """StoreFailed for rows that count no more."""
+    if fence.moved:
+        raise StoreFailed(
+            f"the jobs that were in the store {place} were brought to SQLite by `cluster scheduler migrate`: start the "
+            "scheduler there without --store, and no other; one that broke off goes on when it is given again"
         )
 
 

@@ -2,11 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
+from cluster.domain.base.errors import Conflict
 from cluster.domain.scheduler.leadership import Contender, Lead, LeadWish, Sign
 from cluster.store.redis import scripts
 from cluster.store.redis.connecting import connect, place_of, troubled
+
+QUIET = 6.0  # seconds: each scheduler says something more often, with whatever lease
+_LOOK = 0.25  # seconds
 
 
 class LeadAnswer(NamedTuple):
@@ -37,3 +42,20 @@ class LeadTable:
 
     def close(self) -> None:
         self._client.close()
+
+
+def expect_nobody(url: str) -> None:
+    """Conflict where a scheduler leads or stands by on that store. Where one did and has not said goodbye it takes a
+    few seconds to know. One that is stopped just now is not found."""
+    place, nobody = place_of(url), Contender("", 0.0)
+    with closing(LeadTable(url, "")) as table:
+        before = table.ask(LeadWish.LEAVE, nobody)
+        until = time.monotonic() + QUIET
+        while (before.lead.holder or before.words) and time.monotonic() < until:
+            time.sleep(_LOOK)
+            now = table.ask(LeadWish.LEAVE, nobody)
+            for address in now.words:
+                if now.words[address] != before.words.get(address):
+                    does = "leads" if now.lead.holder and address == now.lead.address else "stands by"
+                    who = f"the scheduler at {address} {does} on the store {place}"
+                    raise Conflict(f"{who}: stop it, and all others there, and try again")

@@ -11,6 +11,7 @@ from cluster.store.interface import StoreFailed
 from cluster.store.redis import rows, scripts
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
 from cluster.store.redis.fence import SCHEMA, begin_epoch, expect_ours, of_nobody_else, read_fence
+from cluster.store.redis.lead import expect_nobody
 from cluster.store.redis.store import damaged, stored_rows
 from cluster.store.redis.touched import TableShape, tables_of
 from cluster.store.sqlite.connecting import connect as connect_database
@@ -51,13 +52,15 @@ def to_redis(path: Path, url: str, cluster_id: str, *, may_lose: bool) -> dict[s
 
 
 def to_sqlite(url: str, path: Path, cluster_id: str) -> dict[str, int]:
-    """Makes a database of what is there; returns the rows of each table. Nobody who has written there can any more."""
+    """Makes a database of what is there; returns the rows of each table. Nobody who has written there can any more, and
+    nobody begins to. Conflict while a scheduler is there."""
     place = place_of(url)
     with closing(connect(url)) as client:
         there = read_fence(client, place)
         if not there.epoch:
             raise StoreFailed(f"the store {place} is empty: nothing is there to be brought back")
         expect_ours(there, place, cluster_id)
+        expect_nobody(url)
         fence = begin_epoch(client, place, cluster_id, of_nobody_else())
         SqliteStore(path, cluster_id).close()
         with _usable(path), closing(connect_database(path)) as db:
@@ -74,8 +77,10 @@ def to_sqlite(url: str, path: Path, cluster_id: str) -> dict[str, int]:
         for table in tables:
             if table.name != "meta":  # some of it is the database's own
                 _expect_count(client, place, scripts.ROWS + table.name, counts[table.name])
-        if read_fence(client, place) != fence:
-            raise Conflict(f"somebody else uses the store {place}: stop it, and try again")
+        is_ours, words = read_fence(client, place) == fence, (str(fence.epoch), scripts.MOVED, "1")
+        with troubled(place):
+            if not is_ours or client.eval(scripts.REPLACE, 1, scripts.FENCE, *words) != b"done":
+                raise Conflict(f"somebody else uses the store {place}: stop it, and try again")
     return counts
 
 

@@ -11,6 +11,8 @@ FORMAT = 1
 FENCE = "{cluster}:fence"
 ROWS, NEW = "{cluster}:rows:", "{cluster}:new:"  # and a table: a hash of its rows by their keys
 
+MOVED = "moved"  # in the fence: all rows were brought to SQLite, and count there
+
 LEAD, SCHEDULERS = "{cluster}:lead", "{cluster}:schedulers"  # who leads; what each at its address has said last
 
 # KEYS: the fence, the lead. ARGV: the epoch that is there, the cluster, the schema, the term in which the caller leads

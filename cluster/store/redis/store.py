@@ -20,7 +20,7 @@ from cluster.domain.scheduler.recovered import Recovered
 from cluster.store.interface import Item, StoreFailed, StoreTroubled, TakenOver
 from cluster.store.redis import rows, scripts
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
-from cluster.store.redis.fence import Fence, begin_epoch, expect_ours, of_nobody_else, read_fence
+from cluster.store.redis.fence import Fence, begin_epoch, expect_in_use, expect_ours, of_nobody_else, read_fence
 from cluster.store.redis.touched import TableShape, look_away, make_room, tables_of, take_changes, watch
 from cluster.store.sqlite.connecting import transaction
 from cluster.store.sqlite.schema import PUT_META, Row
@@ -56,7 +56,9 @@ class RedisStore(SqliteStore):
         self._is_ill = False
         with troubled(self._place):
             expect_fit(self._client, self._place, may_lose=may_lose)
-        expect_ours(read_fence(self._client, self._place), self._place, cluster_id)
+        fence = read_fence(self._client, self._place)
+        expect_in_use(fence, self._place)
+        expect_ours(fence, self._place, cluster_id)
         _remove(copy)
         super().__init__(copy, cluster_id)
         try:
