@@ -12,7 +12,7 @@ from cluster.domain.trust.credentials import Credentials
 from cluster.rpc.pools import PoolAnswer
 
 CALL_LIMIT = 40.0  # seconds; the scheduler itself says after 30 s that its disk does not answer
-TOKEN_LIFE = 3600.0  # seconds
+TOKEN_LIFE, LONGEST_LIFE = 3600.0, 86400.0  # seconds that a token is good for: usually, and at most
 
 Answer = TypeVar("Answer")
 
@@ -38,9 +38,10 @@ class KeeperCalls:
         """How they are; answered by what is asked of them."""
         return await self._within(self._present.exchange_pools(pools))
 
-    async def join_token(self) -> str:
-        """By which one worker joins, once, within an hour."""
-        return (await self._within(self._present.create_token("worker", TOKEN_LIFE, 1, "", False)))[1]
+    async def join_token(self, within: float) -> str:
+        """By which one worker joins, once, within so many seconds: an hour at least, a day at most."""
+        life = min(max(within, TOKEN_LIFE), LONGEST_LIFE)
+        return (await self._within(self._present.create_token("worker", life, 1, "", False)))[1]
 
     async def drain(self, worker: str, reason: str) -> None:
         """One that is no more is drained."""

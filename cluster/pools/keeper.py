@@ -196,9 +196,10 @@ class Keeper:
     async def _start(self, pool: str, names: Sequence[str]) -> None:
         new: list[NewMachine] = []
         refused: dict[str, str] = {}
+        within = self._kept[pool].settings.start_within
         for name in names:
             try:
-                new.append(NewMachine(name, await self._scheduler.join_token()))
+                new.append(NewMachine(name, await self._scheduler.join_token(within)))
             except ClusterError as error:
                 refused[name] = _short(error)
         if new:

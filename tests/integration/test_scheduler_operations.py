@@ -242,7 +242,7 @@ def test_who_keeps_pools_hears_what_waits_and_touches_nothing_but_its_workers(tm
         told = (await may.pools.exchange([gpu])).workers
         assert told == [PoolWorker("gpu", "gpu-a-1", WORKER_ID, is_online=False, held=0, is_drained=True)]
         await may.tokens.create(pools, "worker", 3600.0, 1)
-        for wrong in (("worker", 3601.0, 1), ("worker", 60.0, None), ("worker", 60.0, 2)):
+        for wrong in (("worker", 86401.0, 1), ("worker", 60.0, None), ("worker", 60.0, 2)):
             with pytest.raises(NotPermitted, match="one worker each"):
                 await may.tokens.create(pools, *wrong)
         with pytest.raises(NotPermitted, match="one worker each"):

@@ -6,7 +6,7 @@ was started anew; and where its engine knows an idempotency key, the name is tha
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cluster.domain.base.errors import ClusterError
@@ -21,7 +21,7 @@ class ProviderError(ClusterError):
 @dataclass(frozen=True, slots=True)
 class NewMachine:
     """`name`: lower-case letters, digits and hyphens, at most 40 characters. `join`: a token by which one worker joins,
-    once, within an hour."""
+    once, within an hour, or within `start_within` where that is longer."""
 
     name: str
     join: str
@@ -40,6 +40,8 @@ class PoolTable:
     options: Mapping[str, Any]
     worker_options: Sequence[str] = ()
     start_within: float = 300.0  # seconds
+    millicpus: int = 1000  # that each worker offers
+    amounts: Mapping[str, int] = field(default_factory=dict)  # the same of each other resource; memory in bytes
 
 
 class Provider(Protocol):

@@ -74,6 +74,13 @@ class TableReader:
             raise self.wrong(key, value, 'a duration, as in "90s"')
         return float(value)
 
+    def worker_options(self) -> list[str]:
+        """The key `worker`: options of `cluster worker` beside those that the pool gives it."""
+        found = self.texts("worker", [])
+        if wrong := [each for each in found if not each.startswith("--")]:
+            raise self.wrong("worker", wrong[0], 'options of `cluster worker`, as in "--run-as=ada"')
+        return found
+
     def time_limit(self) -> float:
         """The key of that name: seconds for whatever the provider runs, more than 0."""
         found = self.seconds("time_limit", 60.0)

@@ -47,7 +47,9 @@ async def run_program(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-            raise LateError(f"{what}: {words[0]} took longer than {time_limit:g} s") from None
+            said = _last_line(err)
+            late = f"{what}: {words[0]} took longer than {time_limit:g} s"
+            raise LateError(f"{late}: {said}" if said else late) from None
         out.seek(0)
         return EndedProgram(code, out.read(MOST_SAID).decode(errors="replace"), _last_line(err))
 

@@ -102,9 +102,7 @@ def open_provider(table: PoolTable) -> "SshProvider":
             raise read.wrong("hosts", host, "hosts as ssh takes them, as in user@host")
     if not hosts or len(set(hosts)) < len(hosts):
         raise read.wrong("hosts", hosts, "at least one host, and each once")
-    worker = read.texts("worker", [])
-    if wrong := [each for each in worker if not each.startswith("--")]:
-        raise read.wrong("worker", wrong[0], 'options of `cluster worker`, as in "--run-as=ada"')
+    worker = read.worker_options()
     time_limit = read.time_limit()
     config = read.text("config", "-")
     if config != "-" and not Path(config).is_file():

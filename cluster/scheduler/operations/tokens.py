@@ -17,7 +17,7 @@ from cluster.scheduler.message_checks import check_seconds
 from cluster.scheduler.operations.members import MOST_JOINED, MemberView, Revocation, member, revoked, worker_names
 from cluster.store.interface import Store
 
-MOST_LIFE_OF_POOLS = 3600.0  # seconds that a token lives which one has made who keeps pools
+MOST_LIFE_OF_POOLS = 86400.0  # seconds that a token lives which one has made who keeps pools
 _NUMBERS = 60  # bytes of an answer that the numbers of a token take, about
 
 # Makes a token: role, life in seconds, uses (None: without limit), user, who makes it.
@@ -87,7 +87,7 @@ def _role(text: str, life: float) -> Role:
 def _check_reach(caller: Caller, role: str, life: float, uses: int | None) -> None:
     """NotPermitted."""
     if caller.keeps_pools and not (role == Role.WORKER and uses == 1 and life <= MOST_LIFE_OF_POOLS):
-        raise NotPermitted("the role pools may make tokens for one worker each, of an hour at most")
+        raise NotPermitted("the role pools may make tokens for one worker each, of a day at most")
 
 
 def _maker(caller: Caller) -> Maker:
