@@ -6,8 +6,8 @@
 many pages are open and events come at that rate; beside it the same of one page. `view`: the first view, and how
 soon an event is on the page. `frames`: a list of so many jobs that is scrolled and filtered, the grid of a million
 tasks that is zoomed, a drawing of 200 jobs that is moved: frames a second, and milliseconds of cpu of the page's
-main thread for each. `--minutes`: how the page's memory grows under 100 jobs a second meanwhile. It needs chromium,
-and playwright of the development environment.
+main thread for each. `--minutes`: how the memory of two pages grows under 100 jobs a second. It needs chromium, and
+playwright of the development environment.
 """
 
 import argparse
@@ -28,11 +28,12 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import CDPSession, Page, ViewportSize, sync_playwright
 
-from bench.harness import call, cluster, command, cpu_seconds, scheduler_pid
+from bench.harness import call, cluster, command, cpu_seconds, resident_mib, scheduler_pid
 from cluster.client.aio import AsyncClient
 from tools import page as bundle
 
 SIZE: ViewportSize = {"width": 1440, "height": 900}
+HANDS = 8  # that submit at once: one alone waits for each answer
 FRAMES = """(seconds) => new Promise((done) => {
   let frames = 0, longest = 0, last = performance.now();
   const began = last;
@@ -65,13 +66,16 @@ def ending(env: Mapping[str, str], rate: float) -> Iterator[None]:
     """Jobs that come, start and end meanwhile: `rate` events a second, three of each job."""
     stop = threading.Event()
 
+    async def some(client: AsyncClient) -> None:
+        began, jobs = time.monotonic(), 0
+        while not stop.is_set():
+            await client.submit(["/bin/true"])
+            jobs += 1
+            await asyncio.sleep(max(0.0, began + jobs * 3 * HANDS / rate - time.monotonic()))
+
     async def submit() -> None:
         async with AsyncClient.connect(home=env["CLUSTER_HOME"]) as client:
-            began, jobs = time.monotonic(), 0
-            while not stop.is_set():
-                await client.submit(["/bin/true"])
-                jobs += 1
-                await asyncio.sleep(max(0.0, began + jobs * 3 / rate - time.monotonic()))
+            await asyncio.gather(*(some(client) for _ in range(HANDS)))
 
     thread = threading.Thread(target=lambda: asyncio.run(submit()))
     thread.start()
@@ -335,8 +339,10 @@ def growth(env: Mapping[str, str], url: str, minutes: float) -> None:
                 tools.send("HeapProfiler.collectGarbage")
                 found = {each["name"]: each["value"] for each in tools.send("Performance.getMetrics")["metrics"]}
                 told.append(found["JSHeapUsedSize"] / 2**20)
+            drawing = renderers(stays)
             print(
-                f"{turn / 2 + 0.5:5.1f} min: heap {sizes[0][-1]:5.1f} MiB in the list, {sizes[1][-1]:5.1f} going round",
+                f"{turn / 2 + 0.5:5.1f} min: heap {sizes[0][-1]:5.1f} MiB in the list, {sizes[1][-1]:5.1f} going "
+                f"round; {drawing:.0f} MiB resident of both processes",
                 flush=True,
             )
         rate = (newest(env) - before) / (time.monotonic() - began)
@@ -344,6 +350,14 @@ def growth(env: Mapping[str, str], url: str, minutes: float) -> None:
         half = len(told) // 2
         rise = (told[-1] - told[half - 1]) / ((len(told) - half) / 2) * 60
         print(f"{what}: under {rate:.0f} jobs/s, in the second half it rose by {rise:.1f} MiB an hour")
+
+
+def renderers(page: Page) -> float:
+    """MiB that the processes which draw pages have in memory."""
+    browser = page.context.browser
+    assert browser is not None
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    return sum(resident_mib(each["id"]) for each in found if each["type"] == "renderer")
 
 
 def newest(env: Mapping[str, str]) -> int:

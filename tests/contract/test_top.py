@@ -1,6 +1,8 @@
 """`cluster top` without a terminal: what keys mean, what is drawn for a size, and what of that is written."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -178,3 +180,20 @@ def test_only_rows_that_changed_are_written_and_the_screen_is_cleared_for_no_oth
     assert "\x1b[2J" not in after
     plain = paint(None, before, 80, colours=False)
     assert set(re.findall(r"\x1b\[(\d+(?:;\d+)?)m", plain)) <= {"0", "1", "7"}
+
+
+def test_the_first_frame_needs_nothing_that_takes_long_to_load() -> None:
+    source = """
+import sys
+from cluster.cli.top.command import top
+from cluster.cli.top.model import Model
+from cluster.cli.top.screen import Screen
+from cluster.cli.top.terminal import Terminal
+class Paper:
+    is_busy, size = False, (80, 24)
+    def write(self, text, then):
+        assert "q quit" in text
+Screen(Paper(), colours=True).show(Model(""))
+print({"asyncio", "grpc", "ssl", "cluster.client.types", "cluster.client.aio"} & set(sys.modules))
+"""
+    assert subprocess.check_output([sys.executable, "-c", source], text=True) == "set()\n"
