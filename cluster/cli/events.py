@@ -69,7 +69,9 @@ def sentence(event: ClusterEvent) -> str:
     """What has happened, for people."""
     what, _, happened = event.kind.partition(".")
     words = [what, happened.replace("_", " ")]
-    if event.job:
+    if what == "jobs":
+        words = ["job" if event.count == 1 else f"{event.count} jobs", event.tasks, happened]
+    elif event.job:
         job = f"job {event.job}{f' ({event.name})' if event.name else ''}"
         words = [job, _tasks(event), happened] if what == "tasks" else [job, happened]
     elif event.worker:

@@ -22,6 +22,7 @@ from cluster.v1 import jobs_pb2
 
 GATHER = 0.2  # seconds from one message to the next while much happens; the first comes at once
 LOOK = 1.0  # seconds from one look at workers and queue to the next
+SHARE = 0.05  # of the time that such looks may take: of a thousand workers one takes its time
 CLOCK = 2.0  # seconds after which what runs is looked at although nothing was told: how far an array is, is no event
 AT_ONCE = 200  # jobs that are asked for by one call
 MOST_RUNNING = 100  # that are looked at by the clock
@@ -44,7 +45,8 @@ class LiveFeed:
         self._wake = asyncio.Event()  # there are events
         self._begun = asyncio.Event()  # the subscription stands, or has failed
         self._next = self._new_future()  # done: there is a message, or no more
-        self._shown: dict[str, Any] = {}  # of workers and queue, what was told last
+        self._workers: dict[str, bytes] = {}  # by their ids, as they were told last
+        self._queue: Any = None  # the same of the queue
         self._runs: dict[int, Any] = {}  # what is known of each job that runs
         self.is_over = False
         self._tasks = [asyncio.create_task(work) for work in (self._ending(self._follow()), self._ending(self._tell()))]
@@ -111,7 +113,7 @@ class LiveFeed:
 
     async def _tell(self) -> None:
         await self._begun.wait()
-        looked = 0.0  # monotonic seconds
+        looked = took = 0.0  # monotonic seconds: when it looked last, and how long that took
         is_stale = True  # something has happened since
         while True:
             with suppress(TimeoutError):
@@ -122,8 +124,10 @@ class LiveFeed:
             if events:
                 self._publish(await self._about(events))
                 is_stale = True
-            if not events or began - looked >= LOOK or any(each.kind.startswith(_AROUND) for each in events):
+            is_around = any(each.kind.startswith(_AROUND) for each in events)
+            if not events or began - looked >= max(0.0 if is_around else LOOK, took / SHARE):
                 self._publish(await self._surroundings())
+                took = time.monotonic() - began
                 if not events or began - looked >= CLOCK:
                     self._publish({"jobs": await self._running()})
                 looked, is_stale = began, bool(events)
@@ -176,14 +180,31 @@ class LiveFeed:
         return found
 
     async def _surroundings(self) -> dict[str, Any]:
-        """Workers and queue, as far as they are others than were told last."""
-        workers = await self._exchange.one("Jobs.ListWorkers")
-        shown: dict[str, Any] = {"workers": [to_json(worker) for worker in workers.workers]}
+        """Workers that are others than were told last, the ids of those that have left the list, and the queue if it is
+        another."""
+        found = {worker.id: worker async for worker in self._all_workers()}
+        now = {name: _lasting(worker) for name, worker in found.items()}
+        before, self._workers = self._workers, now
+        told: dict[str, Any] = {
+            "workers": [to_json(found[name]) for name, told in now.items() if before.get(name) != told],
+            "left": [name for name in before if name not in now],
+        }
         with suppress(NotPermitted):
-            shown["queue"] = to_json((await self._exchange.one("Queue.ShowQueue")).queue)
-        changed = {name: value for name, value in shown.items() if _lasting(value) != _lasting(self._shown.get(name))}
-        self._shown = shown
-        return changed
+            queue = to_json((await self._exchange.one("Queue.ShowQueue")).queue)
+            queue.pop("shares", None)  # they change all the time, and no page shows them
+            told["queue"] = queue if queue != self._queue else None
+            self._queue = queue
+        return {name: value for name, value in told.items() if value}
+
+    async def _all_workers(self) -> AsyncGenerator[Any, None]:
+        after = ""
+        while True:
+            page = await self._exchange.one("Jobs.ListWorkers", after=after)
+            for worker in page.workers:
+                yield worker
+            after = page.next
+            if not after:
+                return
 
     async def _running(self) -> list[Any]:
         """Of the jobs that run, those that are others than they were when they were looked at last."""
@@ -194,10 +215,9 @@ class LiveFeed:
         return changed
 
 
-def _lasting(value: Any) -> Any:
-    """Without what changes all the time and says nothing."""
-    if isinstance(value, list):
-        return [{name: member for name, member in worker.items() if name != "last_heard_at"} for worker in value]
-    if isinstance(value, dict):
-        return {name: member for name, member in value.items() if name != "shares"}
-    return value
+def _lasting(worker: Any) -> bytes:
+    """A worker without what changes all the time and says nothing."""
+    same = type(worker)()
+    same.CopyFrom(worker)
+    same.ClearField("last_heard_at")
+    return bytes(same.SerializeToString(deterministic=True))

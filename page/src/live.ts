@@ -2,7 +2,7 @@
 
 import { call, clockSkew, Refused, stream, token, type Told } from "./api";
 import { Known } from "./known";
-import { ended, plain } from "./words";
+import { ended, numbersOf, plain } from "./words";
 
 export type TaskCounts = Record<string, number>;
 
@@ -50,7 +50,7 @@ export const SAMPLE_EVERY = 2000; // ms
 export class Live {
   jobs = new Map<number, Job>();
   next = 0; // the number below which there are older jobs; 0: none
-  workers: Worker[] = [];
+  workers: Worker[] = []; // all, by their names
   queue: any = {};
   who: any = null;
   recent: Told[] = [];
@@ -124,6 +124,12 @@ export class Live {
     this.tell();
   }
 
+  /** The same of workers. */
+  tookWorkers(workers: Worker[]): void {
+    this.takeWorkers(workers, []);
+    this.tell();
+  }
+
   /** The number of a question that begins now: an answer to an older one says nothing new. */
   ask = (): number => this.known.ask();
 
@@ -163,7 +169,7 @@ export class Live {
       this.isRefused = false;
       for (const listeners of this.watched.values()) for (const listener of listeners) listener();
     }
-    if (kind === "changes") this.happened(data);
+    if (kind === "changes") await this.happened(data);
     this.tell();
   }
 
@@ -172,7 +178,7 @@ export class Live {
     const asked = this.known.ask();
     const [jobs, workers, queue, who] = await Promise.all([
       call<any>("GET", `/v1/jobs?limit=${PAGE}`),
-      call<any>("GET", "/v1/workers"),
+      allWorkers(),
       call<any>("GET", "/v1/queue").catch(() => ({})),
       call<any>("GET", "/v1/whoami"),
     ]);
@@ -181,26 +187,30 @@ export class Live {
     this.ordered = null;
     this.take(jobs.jobs ?? [], asked);
     this.next = jobs.next ?? 0;
-    this.workers = workers.workers ?? [];
+    this.workers = workers;
     this.queue = queue;
     this.who = who;
     if (!this.samples.length) this.sample();
   }
 
-  private happened({ events = [], jobs = [], workers, queue }: any): void {
+  private async happened({ events = [], jobs = [], workers = [], left = [], queue }: any): Promise<void> {
     for (const job of jobs as Job[]) {
       const before = this.jobs.get(job.number);
       if (before || job.number > this.next) this.ended += Math.max(0, ended(job.counts) - ended(before?.counts));
     }
     this.take(jobs, this.known.ask());
-    if (workers) this.workers = workers;
+    this.takeWorkers(workers, left);
     if (queue) this.queue = queue;
     if (events.length) {
       const told = events.map((data: any) => ({ kind: data.kind, id: String(data.sequence), data }));
       this.recent = [...told.reverse(), ...this.recent].slice(0, 100);
     }
+    const deleted = events.filter((event: any) => event.kind === "jobs.deleted").map((event: any) => numbersOf(event.tasks ?? ""));
+    const gone: number[] = deleted.flatMap((each: any) => each ?? this.newest().map((job) => job.number));
+    if (deleted.includes(null)) await this.load();
+    else this.forget(gone);
     this.forgetOldest();
-    const numbers = new Set<number>([...events, ...jobs].map((each: any) => each.job ?? each.number));
+    const numbers = new Set<number>([...gone, ...[...events, ...jobs].map((each: any) => each.job ?? each.number)]);
     for (const number of numbers) for (const listener of this.watched.get(number) ?? []) listener();
   }
 
@@ -210,6 +220,25 @@ export class Live {
       this.jobs.set(job.number, job);
       this.ordered = null;
     }
+  }
+
+  private takeWorkers(changed: Worker[], left: string[]): void {
+    if (!changed.length && !left.length) return;
+    const all = new Map(this.workers.map((worker) => [worker.id, worker]));
+    for (const worker of changed) all.set(worker.id, worker);
+    for (const id of left) all.delete(id);
+    this.workers = [...all.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Jobs that were deleted: no answer to an older question brings them back. */
+  private forget(numbers: number[]): void {
+    if (!numbers.length) return;
+    const asked = this.known.ask();
+    for (const number of numbers) {
+      this.known.isFresh(number, asked);
+      this.jobs.delete(number);
+    }
+    this.ordered = null;
   }
 
   /** Of a page that is open for days: what is left out is asked for again like all that is older. */
@@ -238,6 +267,16 @@ export class Live {
       this.isTold = false;
       for (const listener of this.listeners) listener();
     });
+  }
+}
+
+async function allWorkers(): Promise<Worker[]> {
+  const found: Worker[] = [];
+  for (let after = ""; ; ) {
+    const page = await call<any>("GET", `/v1/workers?after=${encodeURIComponent(after)}`);
+    found.push(...(page.workers ?? []));
+    if (!page.next) return found;
+    after = page.next;
   }
 }
 

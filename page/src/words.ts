@@ -16,6 +16,19 @@ export function age(seconds: number): string {
 export const clock = (unix: number | undefined): string =>
   unix ? new Date(unix * 1000).toISOString().replace("T", " ").slice(0, 19) + " UTC" : "–";
 
+const MOST_NUMBERS = 100_000;
+
+/** The numbers that a text like `1-5,8` has; null: it does not tell all of them, or very many. */
+export function numbersOf(text: string): number[] | null {
+  const found: number[] = [];
+  for (const piece of text.split(",").filter(Boolean)) {
+    const [first, last] = piece.split("-").map(Number) as [number, number?];
+    if (!Number.isInteger(first) || found.length + (last ?? first) - first >= MOST_NUMBERS) return null;
+    for (let number = first; number <= (last ?? first); number++) found.push(number);
+  }
+  return found;
+}
+
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 export function size(value: number): string {

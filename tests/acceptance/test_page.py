@@ -106,6 +106,9 @@ def test_a_row_of_the_list_follows_its_job_without_being_asked_for(shown: Shown)
         expect(row).to_contain_text("cancelled")
         assert "The page is loading" not in seen.page.locator("body").inner_text()
         assert asked == []  # the stream has brought the row with the event
+        shown.command.ok("job", "delete", "followed")
+        expect(row).to_be_hidden()
+        assert asked == []
 
 
 def test_what_was_asked_before_an_event_is_not_shown_after_it(shown: Shown) -> None:

@@ -1,7 +1,9 @@
 """What can be wrong around the page, and is said on it: never a page that is blank, or that tells what is not so."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
@@ -9,7 +11,10 @@ from playwright.sync_api import Browser, Route, expect
 from tests.acceptance.browser import needs_browser
 from tests.acceptance.command import Command
 from tests.acceptance.daemons import Daemons
+from tests.acceptance.door import Door
 from tests.acceptance.page_browser import chromium, opened, own_page
+from tests.integration.schedulers import Cluster
+from tests.integration.test_gateway_live import with_workers
 from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.extra_page, needs_browser]
@@ -61,6 +66,48 @@ def test_a_gateway_that_dies_is_told_and_what_was_known_stays(shown: Shown) -> N
     expect(page.get_by_role("status").filter(has_text="cannot be reached")).to_be_visible()  # it has ended meanwhile
     expect(page.locator(".row").filter(has_text="known")).to_be_visible()
     context.close()
+
+
+def test_a_token_that_is_revoked_is_told_and_asked_for_anew(tmp_path: Path, shown: Shown) -> None:
+    with Daemons(Command(tmp_path)) as daemons:
+        door = Door(daemons)
+        door.start()
+        context = shown.browser.new_context(ignore_https_errors=True)
+        page = context.new_page()
+        page.goto(f"{door.url}/ui")
+        page.get_by_label("Token").fill(door.token)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        door.command.ok("user", "revoke", "ada", "--yes")
+        expect(page.get_by_role("alert")).to_contain_text("revoked")
+        expect(page.get_by_label("Token")).to_be_focused()
+        context.close()
+
+
+def test_a_thousand_workers_are_found_drained_and_leafed_through(tmp_path: Path, shown: Shown) -> None:
+    command = Command(tmp_path)
+
+    async def fill() -> None:
+        cluster = Cluster(command.home / "scheduler", lease=15.0)
+        await cluster.start()
+        await with_workers(cluster, 1000)
+        await cluster.stop()
+
+    asyncio.run(fill())
+    with Daemons(command) as daemons:
+        daemons.start_scheduler()
+        with own_page(command) as url, opened(shown.browser, url) as seen:
+            expect(seen.page.get_by_role("main")).to_contain_text("60 fullest of 1,000")
+            seen.go("#/workers")
+            expect(seen.page.locator("tbody tr")).to_have_count(100)
+            seen.page.get_by_role("button", name="Next").click()
+            expect(seen.page.locator("tbody tr").first).to_contain_text("w0100")
+            seen.page.get_by_label("Search workers by name").fill("w0999")
+            expect(seen.page.locator("tbody tr")).to_have_count(1)
+            command.ok("worker", "drain", "w0999", "--reason", "its fan")
+            seen.page.get_by_role("link", name="w0999").click()
+            expect(seen.page.locator("p.headline")).to_contain_text("its fan")
+            assert seen.complaints == []
 
 
 def test_who_is_not_let_in_any_more_is_told_why(shown: Shown) -> None:
@@ -134,6 +181,12 @@ def test_a_name_of_a_thousand_emoji_breaks_no_view(shown: Shown) -> None:
             seen.page.get_by_role("heading", level=1).wait_for()
             assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
         assert seen.complaints == []
+        seen.go("#/run")
+        seen.page.get_by_label("Text").fill("true")
+        seen.page.get_by_label("Name").fill("\U0001f4a3" * 1000)
+        seen.page.get_by_role("button", name="Submit").click()
+        expect(seen.page.get_by_role("alert")).to_contain_text("name of 1000 characters: the limit is")
+        assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_clock_that_is_off_is_told_and_ages_are_the_clusters(shown: Shown) -> None:

@@ -12,6 +12,7 @@ from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.events import (
     CancelRequested,
     HeartbeatReceived,
+    JobsDeleted,
     JobsPaused,
     JobsResumed,
     QueuePaused,
@@ -22,6 +23,7 @@ from cluster.domain.scheduler.events import (
     WorkersDrained,
     WorkersResumed,
 )
+from cluster.domain.scheduler.retention import EndedJob
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.messages import Hello
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
@@ -222,3 +224,16 @@ def test_nothing_of_a_job_is_told_again_after_a_restart(bench: Bench) -> None:
     assert bench.told() == []
     bench.report(2, 2, ok=(ok(1, 2, 4),))
     assert bench.told() == ["job.ended", "job.ready"]
+
+
+def test_deleted_jobs_are_one_event_of_each_owner(bench: Bench) -> None:
+    jobs = tuple(EndedJob(5.0, number, f"id-{number}", "bob" if number == 4 else "alice", 0) for number in (1, 2, 4, 7))
+    bench.turn(JobsDeleted(0, jobs, "by root", refuses=True))
+    found = [(each.kind.value, each.job, each.owner, each.tasks, each.count, each.detail) for each in bench.events]
+    assert found == [
+        ("jobs.deleted", 0, "alice", "1-2,7", 3, "by root"),
+        ("jobs.deleted", 0, "bob", "4", 1, "by root"),
+    ]
+    bench.told()
+    bench.turn(JobsDeleted(0, jobs, "by root", refuses=False))
+    assert bench.told() == [], "they were deleted before"

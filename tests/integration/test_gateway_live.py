@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 
+from cluster.domain.scheduler.events import WorkerRegistered
+from cluster.domain.session.messages import Assign
 from cluster.gateway import live, live_feed
 from cluster.gateway.bodies import Bodies
 from cluster.gateway.handled_routes import Exchange
@@ -121,6 +124,59 @@ def test_who_is_expelled_is_told_so_and_the_next_page_gets_nothing(tmp_path: Pat
         assert (await gateway.ask("GET", "/v1/live")).status == 401
 
     in_gateway(tmp_path, body)
+
+
+def test_of_a_thousand_workers_all_are_told_once_and_then_each_that_changes(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        await with_workers(gateway.cluster, 1000)
+        feed = await _feed(gateway)
+        first = await feed._surroundings()
+        assert [worker["name"] for worker in first["workers"]] == [f"w{number:04}" for number in range(1000)]
+        assert await feed._surroundings() == {}
+        async with gateway.admin() as admin:
+            await admin.drain_workers(["w0999"], "its fan", None)
+            changed = await feed._surroundings()
+            assert [(worker["name"], worker["drain"]["reason"]) for worker in changed["workers"]] == [
+                ("w0999", "its fan")
+            ]
+            await admin.remove_worker("w0000", revoke=False)
+        assert await feed._surroundings() == {"left": [first["workers"][0]["id"]]}
+        feed.leave()
+
+    in_gateway(tmp_path, body)
+
+
+def test_of_the_jobs_on_a_worker_each_caller_is_told_of_those_that_it_sees_if_it_asks(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        worker = gateway.cluster.worker()
+        await worker.connect()
+        eve = gateway.showing(await gateway.new_token(user="eve"))
+        admin = gateway.showing(await gateway.new_token("admin", "root"))
+        ours = (await gateway.ask("POST", "/v1/jobs", {"argv": ["true"]})).json["number"]
+        others = (await eve.ask("POST", "/v1/jobs", {"argv": ["true"]})).json["number"]
+        for _ in range(2):
+            await worker.hear(Assign)
+
+        async def told(who: Gateway, query: str) -> list[int]:
+            (found,) = (await who.ask("GET", f"/v1/workers{query}")).json["workers"]
+            return [job["number"] for job in found.get("jobs", ())]
+
+        assert await told(gateway, "?jobs=true") == [ours]
+        assert await told(eve, "?jobs=true") == [others]
+        assert await told(admin, "?jobs=true") == [ours, others]
+        assert await told(admin, "") == []
+
+    in_gateway(tmp_path, body)
+
+
+async def with_workers(cluster: Cluster, count: int) -> None:
+    """So many are on the list, none of which is there."""
+
+    async def one(number: int) -> None:
+        worker_id, name = str(uuid.UUID(int=number + 1)), f"w{number:04}"
+        await cluster.service.driver.ask(lambda ask: WorkerRegistered(ask, worker_id, name, 4000))
+
+    await asyncio.gather(*map(one, range(count)))
 
 
 async def _feed(gateway: Gateway) -> live_feed.LiveFeed:

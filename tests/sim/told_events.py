@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from cluster.domain.job import endings
 from cluster.domain.job.records import JobEnded, JobProgress, JobRecord, TaskEnd
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
+from cluster.domain.scheduler.retention import Tombstone
 from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
@@ -49,6 +50,8 @@ class ToldEvents:
 
     def _compare(self, saves: Sequence[Saved], events: Sequence[EventRecord]) -> None:
         ends, told = Counter[int](), Counter[int]()
+        deleted = sum(isinstance(save, Tombstone) for save in saves)
+        assert deleted == sum(event.count for event in events if event.kind is EventKind.JOBS_DELETED)
         for event in events:
             if event.kind in OF_ENDS:
                 told[event.job] += event.count

@@ -5,7 +5,7 @@ both are there or neither is. Of each job that goes on is known what was told of
 disk: so nothing is told twice, and a restart leaves nothing out.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
@@ -21,6 +21,7 @@ from cluster.domain.scheduler.effects import Amended, Save
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.recovered import Recovered
+from cluster.domain.scheduler.retention import Tombstone
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
@@ -28,7 +29,7 @@ from cluster.domain.scheduler.worker_record import WorkerRecord
 # have failed: else an array that fails task by task would push everything else out of the log.
 MOST_OF_ENDS = 1000
 MOST_PIECES = 20  # ranges of tasks that are written out
-_TOLD_OF = (TaskEnd, WorkerRecord, Amended, QueuePause, JobRecord, JobReopened)
+_TOLD_OF = (TaskEnd, WorkerRecord, Amended, QueuePause, JobRecord, JobReopened, Tombstone)
 
 
 class _Told(NamedTuple):
@@ -66,7 +67,7 @@ class EventLog:
         saves = [save for save in state.saves if isinstance(save, _TOLD_OF)]
         if not (saves or state.changed):
             return []
-        told: list[dict[str, Any]] = [*self._of_workers(saves), *self._of_jobs(saves)]
+        told: list[dict[str, Any]] = [*self._of_workers(saves), *self._of_jobs(saves), *_of_deleted(saves)]
         first, self._next = self._next, self._next + len(told)
         return [EventRecord(sequence, state.now.wall, **event) for sequence, event in enumerate(told, first)]
 
@@ -146,10 +147,21 @@ class EventLog:
                 "reason": reason,
                 "exit_code": code,
                 "worker": worker.record.name if worker else worker_id,
-                "tasks": _numbers(job, tasks) if job.record.spec.is_array else "",
+                "tasks": _pieces(tasks, job.record.spec.number_of) if job.record.spec.is_array else "",
                 "count": len(tasks),
             }
             yield event | ({"detail": "no more ends of tasks of this job are told"} if told == MOST_OF_ENDS else {})
+
+
+def _of_deleted(saves: Iterable[Save | Amended]) -> Iterator[dict[str, Any]]:
+    """Those of one owner that go for one reason in one."""
+    numbers: dict[tuple[str, str], IntervalSet] = {}
+    for save in saves:
+        if isinstance(save, Tombstone):
+            numbers.setdefault((save.owner, save.why), IntervalSet()).add(save.number, save.number + 1)
+    for (owner, why), jobs in numbers.items():
+        several = {"tasks": _pieces(jobs, lambda number: number), "count": len(jobs), "detail": why}
+        yield {"kind": EventKind.JOBS_DELETED, "owner": owner, **several}
 
 
 def _told(job: Job) -> _Told:
@@ -193,10 +205,9 @@ def _by_job(ends: Iterable[TaskEnd]) -> dict[int, list[TaskEnd]]:
     return found
 
 
-def _numbers(job: Job, tasks: IntervalSet) -> str:
-    number_of = job.record.spec.number_of
+def _pieces(places: IntervalSet, number_of: Callable[[int], int]) -> str:
     pieces: list[ArraySegment] = []
-    for piece in tasks.ranges():
+    for piece in places.ranges():
         if len(pieces) == MOST_PIECES:
             return f"{format_array(pieces)},…"
         first, last, size = number_of(piece.start), number_of(piece.stop - 1), piece.stop - piece.start

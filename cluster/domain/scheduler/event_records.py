@@ -25,6 +25,7 @@ class EventKind(StrEnum):
     JOB_CANCELLED = "job.cancelled"  # somebody wanted that
     JOB_ENDED = "job.ended"
     JOB_REOPENED = "job.reopened"  # somebody wants tasks of it tried again, and it goes on
+    JOBS_DELETED = "jobs.deleted"  # their numbers are where those of tasks are
     TASKS_RETRIED = "tasks.retried"  # an attempt of each has ended and was no success; there will be another
     TASKS_FAILED = "tasks.failed"  # the same for good
     TASKS_CANCELLED = "tasks.cancelled"  # an attempt of each was stopped
@@ -51,8 +52,8 @@ class EventRecord(NamedTuple):
     owner: str = ""  # of the job, a user's id; empty: everybody may see it
     name: str = ""  # of the job
     worker: str = ""  # its name
-    tasks: str = ""  # their numbers as people type them; of very many pieces the first, and an ellipsis
-    # Of these tasks; of a job that came or has ended, all of its tasks.
+    tasks: str = ""  # their numbers as people type them; of very many pieces the first, and an ellipsis; or of jobs
+    # Of these tasks, or jobs; of a job that came or has ended, all of its tasks.
     count: int = 0  # type: ignore[assignment]  # hides tuple.count, which nobody calls on it
     attempt: int = 0
     state: str = ""  # of a job that came or has ended

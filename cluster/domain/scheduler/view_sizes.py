@@ -9,8 +9,9 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.views import Detail, JobView, TaskView, WorkerView
 from cluster.domain.session.offer import Offer
 
-# Bytes of the numbers and times of one thing, of an array's segment, and of what tells one text from the next.
-_NUMBERS, _SEGMENT, _TEXT = 60, 12, 3
+# Bytes of the numbers and times of one thing, of an array's segment, of what tells one text from the next, and of a job
+# that a worker has.
+_NUMBERS, _SEGMENT, _TEXT, _HELD_JOB = 60, 12, 3, 20
 
 
 def size_of_texts(texts: Iterable[str]) -> int:
@@ -55,7 +56,7 @@ def size_of_worker(view: WorkerView) -> int:
     record = view.record
     drain = (record.drain.by, record.drain.reason) if record.drain else ()
     texts = (record.id, record.name, record.address, record.version, view.no_room, view.trouble, *drain)
-    return _NUMBERS + size_of_texts(texts) + _size_of_offer(record.offer)
+    return _NUMBERS + size_of_texts(texts) + _size_of_offer(record.offer) + _HELD_JOB * len(view.jobs)
 
 
 def _size_of_offer(offer: Offer) -> int:

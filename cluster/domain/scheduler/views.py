@@ -94,7 +94,7 @@ class WorkerView:
     taken: Mapping[str, int] = field(default_factory=dict)  # of each resource beside cpus
     trouble: str = ""  # why it can start no job, and is not connected; "": it has not said so
     leaves_at: float = 0.0  # Unix seconds, by when all that it is given has ended; 0: it stays
-    jobs: Sequence[HeldJob] = ()  # of which it has tasks, at most MOST_HELD
+    jobs: Sequence[HeldJob] = ()  # of which it has tasks, at most MOST_HELD; none where they were not asked for
 
 
 class Detail(Enum):
@@ -158,7 +158,8 @@ def overall(counts: Mapping[TaskState, int]) -> TaskState:
     return next((state for state in BY_JOB_RANK if counts.get(state)), TaskState.SUCCEEDED)
 
 
-def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
+def worker_view(core: SchedulerCore, worker: Worker, *, with_jobs: bool = False) -> WorkerView:
+    """With the jobs of which it has tasks, where they are asked for."""
     running = assigned = 0
     jobs: list[HeldJob] = []
     for number in sorted(worker.jobs):
@@ -170,7 +171,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
             unstarted += len(held.intersection(job.sets[TaskState.ASSIGNED]))
         assigned += unstarted
         running += its - unstarted
-        if its and len(jobs) < MOST_HELD:
+        if with_jobs and its and len(jobs) < MOST_HELD:
             jobs.append(HeldJob(number, job.record.owner, its - unstarted, unstarted))
     return WorkerView(
         record=worker.record,

@@ -214,12 +214,12 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:
         states = {_worker_state(state) for state in request.states if state}
         able = await _spec(request.able) if request.HasField("able") else None
-        wanted = WorkersWanted(tuple(request.workers), states, able, request.free)
-        workers, after = await self._workers.list(request.after, request.limit, wanted)
         caller = current_caller()
         owner, is_told = VisibleJobs.owner_of(caller), request.jobs and not VisibleJobs.root_of(caller)
+        wanted = WorkersWanted(tuple(request.workers), states, able, request.free, is_told)
+        workers, after = await self._workers.list(request.after, request.limit, wanted)
         return jobs_pb2.ListWorkersResponse(
-            workers=workers_to_proto(workers, system_clock().wall, lambda whose: is_told and owner in (None, whose)),
+            workers=workers_to_proto(workers, system_clock().wall, lambda whose: owner in (None, whose)),
             next=after,
         )
 

@@ -36,6 +36,7 @@ class WorkersWanted(NamedTuple):
     states: Collection[WorkerState] = ()  # in one of which they are; empty: any
     able: JobSpec | None = None  # they are online, and have what a task of such a job needs
     free: bool = False  # and room for one now
+    with_jobs: bool = False  # nothing is wanted of them: the jobs of each are told, too
 
 
 _ALL = WorkersWanted()
@@ -178,7 +179,7 @@ def _after(
     )
     later = [worker for worker in there if worker.record.name > name and _is_wanted(worker, wanted, request)]
     first = nsmallest(most, later, key=lambda worker: worker.record.name)
-    return [worker_view(core, worker) for worker in first]
+    return [worker_view(core, worker, with_jobs=wanted.with_jobs) for worker in first]
 
 
 def _is_wanted(worker: Worker, wanted: WorkersWanted, request: Request | None) -> bool:

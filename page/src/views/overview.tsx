@@ -1,9 +1,10 @@
 import { useMemo } from "preact/hooks";
-import { SAMPLE_EVERY, type Live } from "../live";
+import { SAMPLE_EVERY, type Live, type Worker } from "../live";
 import { Line } from "../parts/line";
 import { State } from "../parts/state";
 import { age, command, count, harmless, plain } from "../words";
 
+const DRAWN = 60; // workers whose load is drawn: all, or the fullest
 const LATELY = 3600; // seconds for which a failure counts
 
 export function Overview({ live }: { live: Live }) {
@@ -31,8 +32,9 @@ export function Overview({ live }: { live: Live }) {
       </div>
       <h2>Workers</h2>
       {live.workers.length === 0 && <p>No worker has joined. <code>cluster token create --role worker</code> makes the line that one pastes.</p>}
+      {live.workers.length > DRAWN && <p class="note">The {DRAWN} fullest of {count(live.workers.length)}. <a href="#/workers">All workers</a></p>}
       <ul class="loads">
-        {live.workers.slice(0, 60).map((worker) => (
+        {fullest(live.workers).map((worker) => (
           <li key={worker.id}>
             <a href={`#/workers/${encodeURIComponent(worker.name)}`}>{harmless(worker.name)}</a>
             <meter min={0} max={worker.capacity_millicpus || 1} value={worker.used_millicpus ?? 0} aria-label={`Cpus in use on ${harmless(worker.name)}`} />
@@ -61,7 +63,7 @@ export function Overview({ live }: { live: Live }) {
             {live.recent.slice(0, 8).map(({ id, kind, data }) => (
               <li key={id}>
                 <span class="note">{age(live.since(data.at))}</span>
-                <span class="what">{kind.replace(".", " ")} {data.job ? <a href={`#/jobs/${data.job}`}>{data.job}</a> : harmless(data.worker ?? "")} {harmless(data.reason ?? "")}</span>
+                <span class="what">{kind.replace(".", " ")} {kind === "jobs.deleted" ? harmless(data.tasks ?? "") : data.job ? <a href={`#/jobs/${data.job}`}>{data.job}</a> : harmless(data.worker ?? "")} {harmless(data.reason || (kind === "jobs.deleted" && data.detail) || "")}</span>
               </li>
             ))}
           </ul>
@@ -69,4 +71,10 @@ export function Overview({ live }: { live: Live }) {
       </div>
     </section>
   );
+}
+
+function fullest(workers: Worker[]): Worker[] {
+  if (workers.length <= DRAWN) return workers;
+  const load = (worker: Worker) => (worker.used_millicpus ?? 0) / (worker.capacity_millicpus || 1);
+  return [...workers].sort((a, b) => load(b) - load(a)).slice(0, DRAWN);
 }

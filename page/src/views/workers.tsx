@@ -1,10 +1,11 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { call } from "../api";
 import type { Live, Worker } from "../live";
 import { Act } from "../parts/act";
 import { State } from "../parts/state";
-import { age, clock, harmless, plain, size } from "../words";
+import { age, clock, count, harmless, plain, size } from "../words";
 
+const PAGE = 100; // workers that are shown at once
 const AGAIN = 5000; // ms from one look at a worker's tasks and disk to the next
 
 const path = (worker: Worker): string => `#/workers/${encodeURIComponent(worker.name)}`;
@@ -18,8 +19,7 @@ function memory(worker: Worker): string {
 function Drain({ worker, live }: { worker: Worker; live: Live }) {
   const act = (verb: string) => async () => {
     const answer = await call<any>("POST", `/v1/workers/${worker.id}/${verb}`, {});
-    for (const now of answer.workers ?? []) live.workers = live.workers.map((each) => (each.id === now.id ? now : each));
-    live.took([], live.ask());
+    live.tookWorkers(answer.workers ?? []);
   };
   if (worker.drain) return <Act name="Resume" does={act("resume")} />;
   if (!["online", "full"].includes(plain(worker.state))) return null;
@@ -27,15 +27,40 @@ function Drain({ worker, live }: { worker: Worker; live: Live }) {
 }
 
 export function Workers({ live }: { live: Live }) {
+  const [text, setText] = useState("");
+  const [state, setState] = useState("");
+  const [page, setPage] = useState(0);
+  const states = useMemo(() => [...new Set(live.workers.map((worker) => plain(worker.state)))].sort(), [live.workers]);
+  const wanted = text.trim().toLowerCase();
+  const found = live.workers.filter((worker) => (!state || plain(worker.state) === state) && (!wanted || worker.name.toLowerCase().includes(wanted)));
+  const pages = Math.max(1, Math.ceil(found.length / PAGE));
+  const at = Math.min(page, pages - 1);
   return (
     <section>
       <h1>Workers</h1>
       {live.workers.length === 0 && <p>{live.who ? "No worker has joined." : "Loading…"}</p>}
       {live.workers.length > 0 && (
+        <form class="bar" role="search" onSubmit={(event) => event.preventDefault()}>
+          <input type="search" aria-label="Search workers by name" placeholder="Name" value={text} onInput={(e) => setText(e.currentTarget.value)} />
+          <select aria-label="State" value={state} onChange={(e) => setState(e.currentTarget.value)}>
+            <option value="">any state</option>
+            {states.map((choice) => <option value={choice}>{choice}</option>)}
+          </select>
+          <span class="note" role="status">{count(found.length)} of {count(live.workers.length)}</span>
+          {pages > 1 && (
+            <>
+              <button type="button" onClick={() => setPage(at - 1)} disabled={at === 0}>Before</button>
+              <span class="number">{at * PAGE + 1} to {Math.min(found.length, (at + 1) * PAGE)}</span>
+              <button type="button" onClick={() => setPage(at + 1)} disabled={at === pages - 1}>Next</button>
+            </>
+          )}
+        </form>
+      )}
+      {found.length > 0 && (
         <table>
           <thead><tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Cpus</th><th scope="col" class="wide">Memory</th><th scope="col">Tasks</th><th scope="col" class="wide">Heard</th><th scope="col">Drain</th></tr></thead>
           <tbody>
-            {live.workers.map((worker) => (
+            {found.slice(at * PAGE, (at + 1) * PAGE).map((worker) => (
               <tr key={worker.id}>
                 <td><a data-row href={path(worker)}>{harmless(worker.name)}</a> {(worker.no_room || worker.trouble) && <small class="said">{harmless(worker.no_room || worker.trouble)}</small>}</td>
                 <td><State state={worker.state} /></td>
