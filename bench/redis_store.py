@@ -1,16 +1,21 @@
-"""Commits a second of a store in Redis (appendfsync always, on this machine) beside the database in SQLite, and tasks a
-second of /bin/true as an array on one worker with either. Both in turn.
+"""Commits a second of a store in Redis (appendfsync always, on this machine) beside the database in SQLite; and with
+either tasks a second of /bin/true as an array on one worker, and jobs a second that are handed in one by one, by one
+caller and by eight at once. All in turn.
 
-    python3 -m bench.redis_store [--tasks 5000] [--cpus 2] [--rounds 3] [--commits 500] [--jobs 10]
+    python3 -m bench.redis_store [--tasks 5000] [--cpus 2] [--rounds 3] [--commits 500] [--jobs 10] [--submits 400]
 """
 
 import argparse
+import asyncio
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from bench.harness import call, cluster, in_turn, show, timed
+from cluster.client import AsyncClient
 from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.job.spec import JobSpec
 from cluster.store.interface import Store
@@ -28,12 +33,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--commits", type=int, default=500)
     parser.add_argument("--jobs", type=int, default=10)
+    parser.add_argument("--submits", type=int, default=400)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="redis-") as place, redis_server(Path(place)) as server:
         pairs = _commits(server.url, Path(place), args.commits, args.jobs, args.rounds)
-        show(f"commits of {args.jobs} jobs, Redis", [ours for ours, _ in pairs], "commits/s")
-        show(f"commits of {args.jobs} jobs, SQLite", [theirs for _, theirs in pairs], "commits/s")
-        show("ratio", [ours / theirs for ours, theirs in pairs], "")
+        _tell(f"commits of {args.jobs} jobs", pairs, "commits/s")
         with server.client() as client:
             client.flushall()
         array = ("run", "--quiet", "--array", f"1-{args.tasks}", "--", "/bin/true")
@@ -43,9 +47,42 @@ def main() -> None:
                 lambda: args.tasks / timed(lambda: call(redis, *array)),
                 lambda: args.tasks / timed(lambda: call(sqlite, *array)),
             )
-    show("cluster run --array -- /bin/true, Redis", [ours for ours, _ in pairs], "tasks/s")
-    show("cluster run --array -- /bin/true, SQLite", [theirs for _, theirs in pairs], "tasks/s")
+            _tell("cluster run --array -- /bin/true", pairs, "tasks/s")
+            for at_once in (1, 8):
+                pairs = in_turn(
+                    args.rounds,
+                    partial(_submits, redis, args.submits, at_once),
+                    partial(_submits, sqlite, args.submits, at_once),
+                )
+                _tell(f"submit, {at_once} at once", pairs, "jobs/s")
+
+
+def _tell(what: str, pairs: list[tuple[float, float]], unit: str) -> None:
+    show(f"{what}, Redis", [ours for ours, _ in pairs], unit)
+    show(f"{what}, SQLite", [theirs for _, theirs in pairs], unit)
     show("ratio", [ours / theirs for ours, theirs in pairs], "")
+
+
+def _submits(env: Mapping[str, str], jobs: int, at_once: int) -> float:
+    """Jobs a second; they are paused, so that none of them runs meanwhile."""
+    call(env, "queue", "pause")
+
+    async def work() -> float:
+        async with AsyncClient.connect(home=env["CLUSTER_HOME"]) as client:
+            began, left = time.perf_counter(), iter(range(jobs))
+
+            async def caller() -> None:
+                for _ in left:
+                    await client.submit(["true"])
+
+            await asyncio.gather(*(caller() for _ in range(at_once)))
+            return jobs / (time.perf_counter() - began)
+
+    try:
+        return asyncio.run(work())
+    finally:
+        call(env, "job", "cancel", "--yes", "all")
+        call(env, "queue", "resume")
 
 
 def _commits(url: str, place: Path, commits: int, jobs: int, rounds: int) -> list[tuple[float, float]]:

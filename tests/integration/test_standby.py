@@ -32,7 +32,7 @@ from cluster.scheduler.standby import StandbyNotes, shared_id
 from cluster.scheduler.store_migration import StoreMoved, move
 from cluster.store.interface import StoreFailed, StoreTroubled, TakenOver
 from cluster.store.redis.connecting import place_of
-from cluster.store.redis.lead import LeadTable
+from cluster.store.redis.lead import LeadTable, expect_nobody
 from cluster.store.redis.store import RedisStore
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
 from cluster.worker.known_schedulers import KnownSchedulers
@@ -108,6 +108,21 @@ def test_who_has_lost_the_lead_begins_no_epoch_and_writes_nothing(empty: RedisSe
         await first.keep()
         assert (first.over.is_set(), first.holds, second.holds, second.address) == (True, False, True, "b:1")
         await second.leave()
+
+    asyncio.run(play())
+
+
+def test_a_scheduler_on_whatever_port_is_free_is_on_no_list_and_is_found_all_the_same(empty: RedisServer) -> None:
+    async def play() -> None:
+        leading = Leading(empty.url, "", 2.0, lasting=True)
+        await leading.take()
+        keeping = asyncio.create_task(leading.keep())
+        assert list(leading.schedulers()) == []
+        with pytest.raises(Conflict, match="the scheduler at somewhere leads on the store unix://"):
+            await asyncio.to_thread(expect_nobody, empty.url)
+        keeping.cancel()
+        await leading.leave()
+        await asyncio.to_thread(expect_nobody, empty.url)
 
     asyncio.run(play())
 
@@ -305,7 +320,7 @@ def test_who_stands_by_lets_its_machine_find_the_leader_and_nobody_takes_the_job
         await stand_by(noted)
         shutil.copytree(shared, elsewhere)
         write_private(elsewhere / "store", f"{place_of(empty.url)}\n".encode())
-        with pytest.raises(Conflict, match=r"at 127\.0\.0\.1:1 leads on the store unix://.*: stop it, and all others"):
+        with pytest.raises(Conflict, match=r"at 127\.0\.0\.1:1 leads on the store unix://.*: stop it, and all there"):
             await asyncio.to_thread(bring_back, elsewhere)
         assert leading.holds
         keeping.cancel()

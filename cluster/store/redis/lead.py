@@ -22,7 +22,8 @@ class LeadAnswer(NamedTuple):
 
 class LeadTable:
     def __init__(self, url: str, address: str, shared: str = "") -> None:
-        """`address`: host:port by which others reach this scheduler once it serves. `shared`: as of `Sign`."""
+        """`address`: host:port by which others reach this scheduler once it serves; empty: nobody is to look for it
+        there. `shared`: as of `Sign`."""
         self._place, self._client = place_of(url), connect(url)
         self._address, self._shared = address, shared
         self._said = 0
@@ -30,7 +31,8 @@ class LeadTable:
     def ask(self, wish: LeadWish, node: Contender, forgotten: Sequence[str] = ()) -> LeadAnswer:
         """Blocks. StoreTroubled where nobody answers; then it may have been done, or be done yet."""
         self._said += 1
-        word = "" if wish is LeadWish.LEAVE else str(Sign(node.me, self._said, time.time(), self._shared))
+        is_listed = self._address and wish is not LeadWish.LEAVE
+        word = str(Sign(node.me, self._said, time.time(), self._shared)) if is_listed else ""
         expected = node.term if wish in (LeadWish.KEEP, LeadWish.LEAVE) else node.seen.term
         words = wish.value, node.me, str(expected), str(node.seen.beat), f"{node.lease:g}", self._address, word
         with troubled(self._place):
@@ -54,8 +56,9 @@ def expect_nobody(url: str) -> None:
         while (before.lead.holder or before.words) and time.monotonic() < until:
             time.sleep(_LOOK)
             now = table.ask(LeadWish.LEAVE, nobody)
-            for address in now.words:
-                if now.words[address] != before.words.get(address):
-                    does = "leads" if now.lead.holder and address == now.lead.address else "stands by"
-                    who = f"the scheduler at {address} {does} on the store {place}"
-                    raise Conflict(f"{who}: stop it, and all others there, and try again")
+            leader = now.lead.address if now.lead.holder and now.lead != before.lead else None
+            others = (address for address, word in now.words.items() if word != before.words.get(address))
+            who = f"{leader or 'somewhere'} leads" if leader is not None else ""
+            who = who or next((f"{address} stands by" for address in others if address != now.lead.address), "")
+            if who:
+                raise Conflict(f"the scheduler at {who} on the store {place}: stop it, and all there, and try again")
