@@ -14,6 +14,7 @@ from cluster.cli.submit import COMMAND_LINE, job_options, run_here, spec_of, typ
 from cluster.cli.uploads import with_files
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.files.tree import Entry, EntryKind
+from cluster.domain.job.rows import FILE
 from cluster.domain.job.spec import JobSpec
 
 # What says what tasks there are, or which files they find, is what this command does itself.
@@ -49,7 +50,7 @@ def map_command(ctx: click.Context, /, to: str, apart: bool, out_dir: str | None
     files, words = _parted(options["command"])
     _refuse_others(typed)
     found = _found(files)
-    command = tuple(word.replace("{}", "{file}") for word in words)
+    command = tuple(word.replace("{}", f"{{{FILE}}}") for word in words)
     spec = _for_each(spec_of({**options, "command": command}, typed), found)
     head_start = head_start_of(ctx)
 
@@ -84,13 +85,17 @@ def _refuse_others(typed: Collection[str]) -> None:
 
 
 def _found(files: Sequence[str]) -> list[Entry]:
-    """The files that are meant, in the order of the tasks. InvalidInput."""
+    """The files that are meant, in the order in which they are named: that of the tasks. InvalidInput."""
     from cluster.client.files.walking import find
 
-    found = [entry for entry in find(files, os.getcwd()).sorted() if entry.kind is not EntryKind.DIRECTORY]
+    here = os.getcwd()
+    find(files, here)  # as they will go: two that would be called the same are told
+    found: dict[bytes, Entry] = {}
+    for file in files:
+        found |= {entry.path: entry for entry in find([file], here).sorted() if entry.kind is not EntryKind.DIRECTORY}
     if not found:
         raise InvalidInput("there is no file in what is named: nothing is to be done")
-    return found
+    return list(found.values())
 
 
 def _for_each(spec: JobSpec, found: Sequence[Entry]) -> JobSpec:
@@ -106,4 +111,4 @@ def _row(entry: Entry) -> Mapping[str, str]:
         raise InvalidInput(f"{entry.name}: its name is no UTF-8, so no command can be given it: rename it") from None
     name = os.path.basename(path)
     stem, ext = os.path.splitext(name)
-    return {"file": path, "name": name, "stem": stem, "ext": ext.removeprefix(".")}
+    return {FILE: path, "name": name, "stem": stem, "ext": ext.removeprefix(".")}

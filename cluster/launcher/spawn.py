@@ -21,7 +21,7 @@ from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.job.exec_limits import MAX_STRING, is_too_long
 from cluster.domain.job.given_files import unpacked
-from cluster.domain.job.rows import MAX_COLUMNS, filled, texts_of, variable_of
+from cluster.domain.job.rows import MAX_COLUMNS, file_in, filled, texts_of, variable_of
 from cluster.domain.job.task_variables import OF_ATTEMPTS, SOCKET
 from cluster.domain.launcher.slots import User
 from cluster.domain.launcher.template import Template
@@ -209,8 +209,9 @@ class Spawner:
             running.directory = self._directory.enter(path)
             return self._directory.fd
         try:
-            directory = self._views.enter(path, template, int(attempt.stem.partition(".")[0]))
-        except (ContentMissing, InvalidInput) as e:
+            file = file_in(attempt.line or "") if template.upload_each else b""
+            directory = self._views.enter(path, template, file)
+        except (ContentMissing, InvalidInput, ValueError) as e:
             raise CannotStart(f"its upload cannot be unpacked: {e}", returned=isinstance(e, ContentMissing)) from None
         running.directory, running.is_view = path, True
         return directory

@@ -24,7 +24,8 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 
-from cluster.domain.files.tree import Entry, EntryKind, part_of
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.files.tree import Entry, EntryKind, part_of, shown
 from cluster.domain.launcher.template import Template
 from cluster.launcher.blanks import has_attributes, with_parent
 from cluster.launcher.unpacking import Unpacker, content_path, entries_of, is_directory, set_modes
@@ -52,15 +53,15 @@ class Views:
         self._left = ""  # where that lies by now, when its attempt has ended
         self.whole = self.restored = 0  # how many were made whole, and how many of what was left
 
-    def enter(self, path: str, template: Template, index: int) -> int:
-        """Make the view of the task at that index, and go there; a descriptor of it. Raises OSError, ContentMissing,
-        InvalidInput; then a part of it may be there."""
+    def enter(self, path: str, template: Template, file: bytes) -> int:
+        """Make a view, of that file alone where each task finds one, and go there; a descriptor of it. Raises OSError,
+        ContentMissing, InvalidInput; then a part of it may be there."""
         if self._template is None or _upload_of(template) != _upload_of(self._template):
             self.let_go()
             self._entries = None
         self._template = template
         if not (self._left and self._again(path)):
-            self._make(path, template, index)
+            self._make(path, template, file)
         os.fchdir(self._fd)
         return self._fd
 
@@ -99,15 +100,15 @@ class Views:
             self._entries = entries
         return self._entries
 
-    def _make(self, path: str, template: Template, index: int) -> None:
+    def _make(self, path: str, template: Template, file: bytes) -> None:
         self.let_go()
         with_parent(path, lambda path: os.mkdir(path, 0o700), 0o711)
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         if self._owner is not None:
             os.fchown(self._fd, *self._owner)
         entries = self._found(template)
-        if template.upload_each:
-            entries = part_of(entries, index)
+        if template.upload_each and not (entries := part_of(entries, file)):
+            raise InvalidInput(f"there is no file {shown(file)!r} in it, which its row names")
         unpacker, before = Unpacker(template.contents), os.umask(0)
         try:
             with self._as_user():

@@ -36,14 +36,14 @@ def test_fifty_files_become_what_a_plain_loop_makes_of_them(cluster: Command, tm
     (tmp_path / "in put").mkdir()
     for seed in range(50):
         png(tmp_path / "in put" / f"picture {seed:02}.png", seed)
-    files = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "in put").iterdir())
+    files = sorted((str(path.relative_to(tmp_path)) for path in (tmp_path / "in put").iterdir()), reverse=True)
     script = f"""{words.replace("{}", '"$1"')} > "$2.{ending}"; echo "$2 is $3" """
     mapped = cluster.ok(
         *("map", "-q", "--out", f"*.{ending}", "--to", "there", *files),
         *("--", "sh", "-c", script, "sh", "{}", "{stem}", "{ext}"),
         cwd=tmp_path,
     )
-    assert mapped.text == "".join(f"{Path(file).stem} is png\n" for file in files), "in the order of the files"
+    assert mapped.text == "".join(f"{Path(file).stem} is png\n" for file in files), "in the order typed"
     (tmp_path / "here").mkdir()
     for file in files:
         words_here = ["sh", "-c", script, "sh", f"../{file}", Path(file).stem, "png"]
@@ -63,10 +63,10 @@ def test_each_task_finds_its_file_alone_and_output_goes_to_files(cluster: Comman
     )
     assert done.code == 1, "the highest of the tasks' codes"
     assert {p.name: p.read_text() for p in (tmp_path / "logs").iterdir()} == {
-        "1.out": "a.txt\na.txt",
-        "1.err": "a.txt\n",
-        "2.out": "b.txt\nb.txt",
-        "2.err": "b.txt\n",
+        "1.out": "b.txt\nb.txt",
+        "1.err": "b.txt\n",
+        "2.out": "a.txt\na.txt",
+        "2.err": "a.txt\n",
     }
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.files.tree import Entry, EntryKind, encode, with_parents
 from cluster.domain.launcher.template import Template
 from cluster.launcher import views
@@ -67,11 +68,11 @@ class Lab:
             upload_shared=shared,
         )
 
-    def enter(self, template: Template, index: int = 0) -> Path:
+    def enter(self, template: Template, index: int = 0, file: bytes = b"") -> Path:
         """The next attempt finds its view, and is there."""
         self.count += 1
         path = self.work / f"{index}.{self.count}"
-        self.views.enter(str(path), template, index)
+        self.views.enter(str(path), template, file)
         return path
 
     def leave(self, path: Path) -> None:
@@ -299,12 +300,14 @@ def test_another_upload_gets_another_view_and_what_was_left_stays_for_the_agent(
 def test_of_each_the_task_finds_its_file_alone(lab: Lab) -> None:
     template = lab.template(lab.file(b"in/a", b"1"), lab.file(b"in/b", b"2"), lab.file(b"z", b"3"), each=True)
     seen = []
-    for index in (1, 2, 0):
-        path = lab.enter(template, index)
+    for file in (b"in/b", b"z", b"in/a"):
+        path = lab.enter(template, file=file)
         seen.append(sorted(shown(path)))
         lab.leave(path)
         assert path.exists(), "nobody finds the same"
     assert seen == [[b"in", b"in/b"], [b"z"], [b"in", b"in/a"]]
+    with pytest.raises(InvalidInput, match="there is no file 'in' in it"):
+        lab.enter(template, file=b"in")
 
 
 def test_shared_files_are_one_copy_that_jobs_cannot_write(lab: Lab) -> None:
@@ -382,7 +385,7 @@ def test_a_view_that_could_not_be_made_whole_is_never_used_again(
     lab.views = Views(lab.owner, lab.as_user)
     path = lab.work / "0.99"
     with pytest.raises(OSError, match="No space left"):
-        lab.views.enter(str(path), template, 0)
+        lab.views.enter(str(path), template, b"")
     monkeypatch.undo()
     lab.leave(path)
     assert not (lab.work / LEFT).exists()

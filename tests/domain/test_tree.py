@@ -180,10 +180,10 @@ def test_each_task_finds_one_file() -> None:
         link(b"b/2", b"../a/1"),
         file(b"c"),
     ]
-    assert part_of(entries, 0) == [directory(b"a"), file(b"a/1")]
-    assert part_of(entries, 1) == [directory(b"b"), linked]
-    assert part_of(entries, 2) == [file(b"c")]
-    assert part_of(entries, 3) == []
+    assert part_of(entries, b"a/1") == [directory(b"a"), file(b"a/1")]
+    assert part_of(entries, b"b/2") == [directory(b"b"), linked]
+    assert part_of(entries, b"c") == [file(b"c")]
+    assert part_of(entries, b"a") == part_of(entries, b"a/2") == []
     assert size_of(entries) == (3, 3, 2)
 
 

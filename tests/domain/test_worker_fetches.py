@@ -74,9 +74,10 @@ def test_what_comes_later_of_that_job_waits_for_the_same_fetch_and_then_for_none
 
 def test_of_each_only_what_its_tasks_find_is_fetched() -> None:
     bench = Bench().opened()
-    each = replace(FINDS, upload_each=True)
-    assert bench.down(assign(0, 2, each))[-1] == replace(FETCH, indexes=(0, 1))
-    assert bench.down(assign(5, 6, None)) == [replace(FETCH, number=2, indexes=(5,))]
+    each = replace(FINDS, upload_each=True, rows=True)
+    first = replace(assign(0, 2, each), lines=(b'{"file": "z/\xc3\xa9"}', b'{"file": "a"}'))
+    assert bench.down(first)[-1] == replace(FETCH, paths=(b"z/\xc3\xa9", b"a"))
+    assert bench.down(replace(assign(5, 6, None), lines=(b"no row",)))[-1] == replace(FETCH, number=2, paths=(b"",))
     assert starts(bench.turn(ContentsFetched(2))) == [[key(5)]]
 
 

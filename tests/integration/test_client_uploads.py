@@ -202,8 +202,12 @@ def test_a_job_finds_only_what_its_owner_has_sent(tmp_path: Path) -> None:
 def test_each_task_needs_a_file_of_its_own(tmp_path: Path) -> None:
     async def body(cluster: Cluster, client: AsyncClient) -> None:
         with pytest.raises(InvalidInput, match="21 files uploaded for 3 tasks"):
-            await client.submit(["true"], upload=".", array="1-3", upload_each=True)
-        assert (await client.submit(["true"], upload=".", array="1-21", upload_each=True)).counts.total == 21
+            await client.submit(["true"], upload=".", each_line=["[0]"] * 3, rows=True, upload_each=True)
+        with pytest.raises(InvalidInput, match="upload_each needs rows"):
+            await client.submit(["true"], upload=".", array="1-21", upload_each=True)
+        each_line = [f'{{"file": "{n}"}}' for n in range(21)]
+        job = await client.submit(["true"], upload=".", each_line=each_line, rows=True, upload_each=True)
+        assert job.counts.total == 21
 
     with_client(tmp_path, body)
 

@@ -153,9 +153,10 @@ def test_each_task_finds_its_file_and_a_worker_fetches_those_of_its_own_tasks(ro
         worker = await site.worker().started()
         upload = Upload({f"in/{n}": b"%d" % n * 40_000 for n in range(1, 5)})
         script = "echo $CLUSTER_TASK $(ls in) $(cut -c1 in/*)"
-        fields = {"upload": await upload.send(site), "upload_each": True, "array": (ArraySegment(1, 4),)}
+        rows = b"\n".join(b'{"file": "in/%d"}' % n for n in (3, 1, 4, 2))
+        fields = {"upload": await upload.send(site), "upload_each": True, "lines": rows, "rows": True}
         _, output = await succeeds(site, "sh", "-c", script, **fields)
-        assert sorted(output.decode().splitlines()) == [f"{n} {n} {n}" for n in range(1, 5)]
+        assert sorted(output.decode().splitlines()) == ["1 3 3", "2 1 1", "3 4 4", "4 2 2"]
         await worker.stop()
 
     at_site(root, body)

@@ -118,7 +118,7 @@ class Slot:
         if machine.disk.full:
             self._ended(ev.StartFailed(item.key, "no space", None, returned=True))
             return
-        if not machine.cache.check_start(key, self._busy.template):
+        if not machine.cache.check_start(key, item.line, self._busy.template):
             self._ended(ev.StartFailed(item.key, "its upload is not here", None, returned=True))
             return
         if self.world.chance(machine.launch_failures):

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.rows import file_in
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.launcher.template import Template
 from cluster.domain.worker.messages import ContentsFetched, FetchContents
@@ -20,7 +21,7 @@ UPLOADS = ("a" * 64, "b" * 64)  # of all jobs together: many share one
 NEVER = 0.03  # of the fetches, that can never succeed
 NO_ROOM = 0.05
 AGAIN = 1.0  # seconds after which a call that broke is made again
-Content = tuple[str, int | None]  # an upload, or what the task at that index finds of it
+Content = tuple[str, bytes | None]  # an upload, or the file of it at that path
 
 
 def draw_upload(random: Random, spec: JobSpec) -> JobSpec:
@@ -28,6 +29,9 @@ def draw_upload(random: Random, spec: JobSpec) -> JobSpec:
     if random.random() < 0.3:
         return spec
     each = random.random() < 0.3
+    if each:
+        rows = b"\n".join(b'{"file": "in/%d"}' % n for n in range(spec.task_count))
+        spec = replace(spec, lines=rows, rows=True, array=())
     return replace(
         spec,
         upload=random.choice(UPLOADS),
@@ -43,9 +47,10 @@ class Cache:
         self.contents: set[Content] = set()
         self.forgot_uses = False  # an agent has died: what a launcher's backlog uses nobody may know any more
 
-    def check_start(self, key: AttemptKey, template: Template) -> bool:
+    def check_start(self, key: AttemptKey, line: str | None, template: Template) -> bool:
         """Whether a slot finds what that attempt needs."""
-        upload = [(template.upload, key.index if template.upload_each else None)] if template.upload else []
+        file = file_in(line) if template.upload_each and line is not None else None
+        upload = [(template.upload, file)] if template.upload else []
         stdin: list[Content] = [(template.stdin, None)] if template.stdin else []
         lacking = {*upload, *stdin} - self.contents
         assert self.forgot_uses or not lacking, f"{key} starts, and {lacking} is not on its worker"
@@ -61,8 +66,8 @@ class Fetching:
 
     def fetch(self, effect: FetchContents) -> None:
         assert effect.number not in self.uses, f"fetch {effect.number} is asked for twice"
-        places = (None,) if effect.indexes is None else effect.indexes
-        contents: set[Content] = {(effect.upload, place) for place in places} if effect.upload else set()
+        paths = (None,) if effect.paths is None else effect.paths
+        contents: set[Content] = {(effect.upload, path or None) for path in paths} if effect.upload else set()
         if effect.stdin:
             contents.add((effect.stdin, None))
         self.uses[effect.number] = contents

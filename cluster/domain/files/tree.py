@@ -193,11 +193,10 @@ def wrong_target(path: bytes, target: bytes) -> str:
     return ""
 
 
-def part_of(entries: Iterable[Entry], index: int) -> list[Entry]:
-    """Of a tree of which each task finds one file (`upload_each`) what the task at that index finds: the file or link
-    at that place among all of them, and the directories above it. Empty: there are not so many."""
+def part_of(entries: Iterable[Entry], path: bytes) -> list[Entry]:
+    """Of a tree of which each task finds one file (`upload_each`) what the task finds that is to have the file or link
+    at that path: it, and the directories above it. Empty: there is no such file."""
     above: list[Entry] = []
-    place = -1
     for entry in entries:
         parent = entry.path.rpartition(b"/")[0]
         while above and above[-1].path != parent:
@@ -205,8 +204,7 @@ def part_of(entries: Iterable[Entry], index: int) -> list[Entry]:
         if entry.kind is EntryKind.DIRECTORY:
             above.append(entry)
             continue
-        place += 1
-        if place == index:
+        if entry.path == path:
             return [*above, entry]
     return []
 

@@ -13,6 +13,7 @@ from typing import Any
 MAX_COLUMNS = 1000
 MAX_COLUMN_NAME = 255  # characters
 PREFIX = "CLUSTER_COL_"
+FILE = "file"  # the column that names the file which a task finds, where each finds one (`upload_each`)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NOT_IN_NAMES = re.compile(r"[^A-Z0-9_]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -82,6 +83,11 @@ def texts_of(line: str) -> dict[str, str]:
     if end != len(line):
         raise ValueError(f"its row is more than a JSON object: column {end + 1}")
     return {name: value if isinstance(value, str) else text for name, value, text in fields}
+
+
+def file_in(line: str) -> bytes:
+    """The path of the file that the row names; empty: it names none. ValueError for what is no row."""
+    return texts_of(line).get(FILE, "").encode(errors="surrogateescape")
 
 
 def variable_of(column: str) -> str:

@@ -359,7 +359,7 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput(
             "files and --cwd exclude each other: they are put into a directory that is the attempt's own"
         )
-    check_upload(spec.upload, spec.cwd, each=spec.upload_each, shared=spec.upload_shared)
+    check_upload(spec.upload, spec.cwd, each=spec.upload_each, shared=spec.upload_shared, rows=spec.rows)
     if spec.out and spec.cwd:
         raise InvalidInput(
             "--out and --cwd exclude each other: kept are files of a directory that is the attempt's own"

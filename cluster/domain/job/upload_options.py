@@ -9,6 +9,7 @@ from cluster.domain.files.tree import DIGEST_BYTES
 from cluster.domain.job.file_kinds import PATH
 from cluster.domain.job.kinds import SWITCH, OptionKind
 from cluster.domain.job.options import Option, Scope, Shown, option
+from cluster.domain.job.rows import FILE
 
 _SHOWN = 16  # digits of a digest that people are shown
 
@@ -48,7 +49,7 @@ _BY_BOTH: dict[str, Any] = {"scope": Scope.SCHEDULER | Scope.WORKER}
 UPLOADED: str = option(
     DIGEST, default="", name="upload", check=_wrong_digest, alone=f"--upload {_NEEDS}", typed=False, **_BY_BOTH
 )
-# Each task finds only one file of the tree: that at its index (cluster.domain.files.tree.part_of).
+# Each task finds only one file of the tree: that which its row names (cluster.domain.job.rows.file_in).
 UPLOAD_EACH: bool = option(
     SWITCH, default=False, alone=f"--upload {_NEEDS}", typed=False, shown=Shown.ELSEWHERE, **_BY_BOTH
 )
@@ -76,7 +77,7 @@ STDIN = Option(PATH, "Give each task what FILE says to read (-: stdin, to its en
 FILES_NAMED = (UPLOAD, STDIN)
 
 
-def check_upload(upload: str, cwd: str, *, each: bool, shared: bool) -> None:
+def check_upload(upload: str, cwd: str, *, each: bool, shared: bool, rows: bool) -> None:
     """InvalidInput for an upload that does not go together with other options."""
     if upload and cwd:
         raise InvalidInput(
@@ -84,3 +85,5 @@ def check_upload(upload: str, cwd: str, *, each: bool, shared: bool) -> None:
         )
     if not upload and (each or shared):
         raise InvalidInput("--upload-shared needs --upload: it is about the files that a job finds")
+    if each and not rows:
+        raise InvalidInput(f"upload_each needs rows (rows, lines): the column {FILE!r} of each names its task's file")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.rows import file_in
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.worker.messages import (
     ContentsFetched,
@@ -157,5 +158,13 @@ class Fetches:
 
 def _effect_of(number: int, define: Define, start: Start) -> FetchContents:
     spec = define.spec
-    indexes = tuple(item.key.index for item in start.items) if spec.upload_each else None
-    return FetchContents(number, define.job, spec.upload, stdin_of(spec), indexes)
+    paths = tuple(_file_of(item) for item in start.items) if spec.upload_each else None
+    return FetchContents(number, define.job, spec.upload, stdin_of(spec), paths)
+
+
+def _file_of(item: StartItem) -> bytes:
+    """Empty where its row names none: then its slot says so."""
+    try:
+        return file_in((item.line or b"").decode(errors="surrogateescape"))
+    except ValueError:
+        return b""

@@ -182,13 +182,13 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class FetchContents:
     """Have on this worker what attempts of that job use, by digests in hex ("": none), and say ContentsFetched. Of the
-    upload only what the tasks at these indexes find; None: all of it."""
+    upload only the files at these paths, which their tasks find; None: all of it."""
 
     number: int
     job: int
     upload: str
     stdin: str
-    indexes: tuple[int, ...] | None = None
+    paths: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from itertools import islice
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unreachable
 from cluster.domain.base.quantities import format_size
-from cluster.domain.files.tree import Entry, EntryKind
+from cluster.domain.files.tree import Entry
 from cluster.domain.worker.cached_contents import CachedContents, limit_of
 from cluster.domain.worker.messages import ContentsFetched, FetchContents
 from cluster.domain.worker.room import reserve_of
@@ -176,13 +177,13 @@ class ContentFetches:
 
     async def _have_tree(self, fetch: _FetchTask, cached: CachedContents, tree: bytes) -> None:
         """An upload, as far as it is wanted."""
-        name, indexes = tree.hex(), fetch.wanted.indexes
-        units = [f"tree-{name}"] if indexes is None else [f"task-{name}-{index}" for index in indexes]
+        name, paths = tree.hex(), fetch.wanted.paths
+        units = [f"tree-{name}"] if paths is None else [f"file-{name}-{sha256(path).hexdigest()}" for path in paths]
         if self._used(fetch, cached, units):
             return
         await self._content(fetch, cached, tree)
         fetch.contents[tree] = await self._on_disk(partial(self._files.size, tree))
-        files = await self._on_disk(partial(_files_of, self._files.entries(tree), indexes))
+        files = await self._on_disk(partial(_files_of, self._files.entries(tree), paths))
         for each in files:
             fetch.contents.update(each)
         await self._admit(fetch, cached)
@@ -380,14 +381,10 @@ class _ContentWriter:
             self._coming = None
 
 
-def _files_of(entries: Iterable[Entry], indexes: Sequence[int] | None) -> list[dict[bytes, int]]:
-    """Contents with their sizes: of all files, or of the one at each of these places among files and links."""
-    if indexes is None:
+def _files_of(entries: Iterable[Entry], paths: Sequence[bytes] | None) -> list[dict[bytes, int]]:
+    """Contents with their sizes: of all files, or of the one at each of these paths."""
+    if paths is None:
         return [{entry.digest: entry.size for entry in entries if entry.size}]
-    places = {index: place for place, index in enumerate(indexes)}
-    found: list[dict[bytes, int]] = [{} for _ in indexes]
-    others = (entry for entry in entries if entry.kind is not EntryKind.DIRECTORY)
-    for index, entry in enumerate(others):
-        if entry.size and index in places:
-            found[places[index]] = {entry.digest: entry.size}
-    return found
+    wanted = frozenset(paths)
+    found = {entry.path: {entry.digest: entry.size} for entry in entries if entry.size and entry.path in wanted}
+    return [found.get(path, {}) for path in paths]
