@@ -4,11 +4,14 @@ import shutil
 import struct
 import subprocess
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.command import Command
+from tests.acceptance.daemons import Daemons
+from tests.acceptance.networks import missing, networks
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +53,47 @@ def test_fifty_files_become_what_a_plain_loop_makes_of_them(cluster: Command, tm
         subprocess.run(words_here, cwd=tmp_path / "here", check=True, stdout=subprocess.DEVNULL)
     here, there = ({p.name: p.read_bytes() for p in (tmp_path / d).iterdir()} for d in ("here", "there"))
     assert len(here) == 50
+    assert there == here
+
+
+class Elsewhere(Command):
+    """The command line in another network."""
+
+    within: Sequence[str] = ()
+
+    def line(self, *arguments: str) -> list[str]:
+        return [*self.within, *super().line(*arguments)]
+
+
+@pytest.mark.extra_files
+@pytest.mark.skipif(bool(missing()), reason=str(missing()))
+@pytest.mark.skipif(shutil.which("pngtopnm") is None, reason="needs pngtopnm (apt-get install netpbm)")
+def test_two_hundred_pictures_on_two_workers_become_what_a_plain_loop_makes_of_them(tmp_path: Path) -> None:
+    """Scheduler and client, and each of the workers, are in a network of their own."""
+    files = [f"{seed:03}.png" for seed in range(200)]
+    for place in ("there", "here"):
+        (tmp_path / place).mkdir()
+        for seed, file in enumerate(files):
+            png(tmp_path / place / file, seed)
+    with networks(3) as (head, *others), Daemons(Command(tmp_path)) as daemons:
+        client = Elsewhere(tmp_path)
+        client.within = daemons.around["scheduler"] = head.within
+        daemons.start_scheduler("--listen", f"{head.address}:{daemons.port}", "--join-listen", f"{head.address}:0")
+        for name, network in zip(("one", "two"), others, strict=True):
+            token = client.ok("token", "create", "-q").text.strip()
+            daemons.around[name] = [*network.within, "env", f"CLUSTER_HOME={tmp_path / name}"]
+            daemons.start_worker(name, "--join", token, "--cpus", "1")
+        script = "pngtopnm {} | pamflip -tb > {stem}.pnm; echo {name}"
+        mapped = client.ok(
+            *("map", "-q", "--out", "*.pnm", *reversed(files), "--", "sh", "-c", script), cwd=tmp_path / "there"
+        )
+        assert mapped.text.splitlines() == list(reversed(files))
+        rows = client.ok("usage", "--by", "worker", "--json").json["rows"]
+        assert {row["worker"] for row in rows} == {"one", "two"}, "both have worked"
+    loop = "for f in *.png; do pngtopnm $f | pamflip -tb > ${f%.png}.pnm; done"
+    subprocess.run(["sh", "-c", loop], cwd=tmp_path / "here", check=True)
+    here, there = ({p.name: p.read_bytes() for p in (tmp_path / d).iterdir()} for d in ("here", "there"))
+    assert len(here) == 400
     assert there == here
 
 
