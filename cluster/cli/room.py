@@ -10,6 +10,9 @@ from cluster.domain.base.quantities import format_size
 def room_facts(room: RoomStatus) -> list[tuple[str, str]]:
     free = f"{format_size(room.free)} of {format_size(room.size)} free, reserve {format_size(room.reserve)}"
     facts = [("disk", f"{_said(room.spaces)}; {free}"), ("kept", _kept(room))]
+    if room.user_files:
+        users = "".join(f"{user} {format_size(size)}, " for user, size in room.users)
+        facts.append(("files by user", f"{users}of {format_size(room.user_files)} each"))
     for worker in room.workers:
         if worker.size:
             there = _said(worker.spaces)
@@ -36,7 +39,8 @@ def room_json(room: RoomStatus) -> dict[str, Any]:
     }
     disk = {"free": room.free, "size": room.size, "reserve": room.reserve}
     limits = {"keep_jobs": room.keep_jobs, "keep_output": room.keep_output, "keep_files": room.keep_files}
-    return {"spaces": _json(room.spaces), **disk, **limits, "workers": workers}
+    users = {"user_files": room.user_files or None, "users": dict(room.users)}
+    return {"spaces": _json(room.spaces), **disk, **limits, **users, "workers": workers}
 
 
 def _json(spaces: Sequence[SpaceUsed]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from cluster.cli.daemons import DaemonCommand, loading, say_ready
 from cluster.cli.http_door import full_listen, http_doors
 from cluster.cli.keeping import KEEP
 from cluster.cli.logging import log_options, start_logging
-from cluster.cli.options import DURATION
+from cluster.cli.options import DURATION, SIZE
 from cluster.cli.processes import program
 from cluster.cli.scheduler_backup import backup, check, restore
 from cluster.cli.scheduler_migrate import migrate
@@ -84,6 +84,12 @@ class SchedulerGroup(DaemonCommand, click.Group):
     help="The same of files: what was uploaded for jobs, and their results.",
 )
 @click.option(
+    "--user-files",
+    type=SIZE,
+    metavar="SIZE",
+    help="Refuse jobs with files of whose jobs have so much uploaded and left for keeps (50GB).",
+)
+@click.option(
     "--turn-over",
     is_flag=True,
     help="First write a large database of an older version anew, so that it gives room back.",
@@ -140,6 +146,7 @@ def _serve(
     keep_jobs: str,
     keep_output: str,
     keep_files: str,
+    user_files: int | None,
     turn_over: bool,
     store: str,
     store_may_lose: bool,
@@ -171,7 +178,7 @@ def _serve(
     door = (
         HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", debug, hosts) if http else None
     )
-    limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output), parse_keep(keep_files))
+    limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output), parse_keep(keep_files), user_files)
     where = own, listen, join_listen, advertise
     kept = SchedulerOptions(*where, lease, notify_urls, notify_commands, limits, door)
     chosen = replace(kept, turn_over=turn_over, store=store, store_may_lose=store_may_lose)

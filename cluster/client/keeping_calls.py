@@ -39,7 +39,15 @@ class KeepingCalls(ABC):
         workers = tuple(WorkerRoom(w.id, w.name, _spaces(w.spaces), w.free, w.size, w.reserve) for w in answer.workers)
         limits = answer.keep_jobs, answer.keep_output
         return RoomStatus(
-            _spaces(answer.spaces), answer.free, answer.size, *limits, workers, answer.reserve, answer.keep_files
+            _spaces(answer.spaces),
+            answer.free,
+            answer.size,
+            *limits,
+            workers,
+            answer.reserve,
+            answer.keep_files,
+            answer.user_files,
+            tuple((each.user, each.bytes) for each in answer.users),
         )
 
     async def prune(self, keep_jobs: str, keep_output: str, keep_files: str, *, dry_run: bool) -> Pruned:

@@ -171,6 +171,8 @@ class RoomStatus(NamedTuple):
     workers: tuple[WorkerRoom, ...]
     reserve: int = 0  # of the free bytes, those that no upload may take
     keep_files: str = ""
+    user_files: int = 0  # bytes of files that one user's jobs may have; 0: as many as there is room for
+    users: tuple[tuple[str, int], ...] = ()  # where that is limited: who has how many
 
 
 class Pruned(NamedTuple):

@@ -98,17 +98,21 @@ class Expiring:
             return found
 
     async def delete(self, jobs: Sequence[EndedJob], why: str, *, refuses: bool) -> list[int]:
-        """The numbers of those that are deleted; see JobsDeleted. Some at a time."""
+        """The numbers of those that are deleted; see JobsDeleted. Some at a time. Their files are theirs no more."""
         gone: list[int] = []
         for at in range(0, len(jobs), AT_ONCE):
-            event = partial(JobsDeleted, jobs=tuple(jobs[at : at + AT_ONCE]), why=why, refuses=refuses)
+            some = tuple(jobs[at : at + AT_ONCE])
+            event = partial(JobsDeleted, jobs=some, why=why, refuses=refuses)
             while True:
                 try:
-                    gone += await self._driver.ask(event)
+                    now_gone = frozenset(await self._driver.ask(event))
                     break
                 except Busy:
                     await asyncio.sleep(0)
             self._clearing.wake()
+            ids = [job.id for job in some if job.number in now_gone]
+            await to_its_end(partial(self._contents.release, *ids))
+            gone += now_gone
         return gone
 
     async def _by_age(self, limits: Limits, found: Expired, dry: bool) -> None:

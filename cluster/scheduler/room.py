@@ -46,6 +46,7 @@ class RoomTaken(NamedTuple):
     reserve: int  # of the free bytes, those that no upload may take
     limits: Limits
     workers: list[tuple[str, str, WorkerRoomTaken]]  # id, name; by name
+    users: list[tuple[str, int]]  # whose jobs have so many bytes of files, where users have a quota; most first
 
 
 class DatabaseRoom:

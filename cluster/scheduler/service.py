@@ -117,7 +117,7 @@ class SchedulerService:
         keeping = self._keeping(files, limits)
         offered = operations(
             *(self.driver, self.admission, self.expelling, self.new_token, sources, files, targets, self.contents),
-            *(keeping, leading),
+            *(keeping, limits.user_files, leading),
         )
         handlers: dict[str, Any] = {}
         passed: dict[str, Any] = {}
@@ -148,7 +148,7 @@ class SchedulerService:
         self._expiring = Expiring(self.driver, self._clearing, files.room, limits, self.contents)
         holders = (DatabaseRoom(), files.room, ContentsRoom(self.contents))
         clearing, rooms = self._clearing, self._sessions.rooms
-        return KeepingOperations(self.driver, self._expiring, clearing, holders, self._shared, rooms)
+        return KeepingOperations(self.driver, self._expiring, clearing, holders, self._shared, self.contents, rooms)
 
     async def start(self, addresses: Addresses) -> None:
         """Binds both ports, then serves. Conflict when one is taken."""

@@ -52,8 +52,7 @@ async def submit_together(
     await _check_each_outside(driver, workflow, [(place, numbers[text]) for place, text in each])
     in_order = partial(workflow.in_order, numbers)
     for job in workflow.jobs:
-        if job.spec.upload or job.spec.stdin:
-            await contents.use(caller, job.id, job.spec)
+        await contents.use(caller, job.id, job.spec)
     ordered = in_order() if quick else await asyncio.to_thread(in_order)
     while True:
         ended = await courses_of_ended(driver, set(numbers.values()) - gone.keys())

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63luster/v1/room.proto\x12\ncluster.v1\"\x11\n\x0fShowRoomRequest\"\xcf\x01\n\x10ShowRoomResponse\x12\"\n\x06spaces\x18\x9b\x01 \x03(\x0b\x32\x11.cluster.v1.Space\x12\r\n\x04\x66ree\x18\x9c\x01 \x01(\x04\x12\r\n\x04size\x18\x9d\x01 \x01(\x04\x12\x12\n\tkeep_jobs\x18\x9e\x01 \x01(\t\x12\x14\n\x0bkeep_output\x18\x9f\x01 \x01(\t\x12(\n\x07workers\x18\xa0\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerRoom\x12\x10\n\x07reserve\x18\xdc\x01 \x01(\x04\x12\x13\n\nkeep_files\x18\x99\x02 \x01(\t\"5\n\x05Space\x12\r\n\x04name\x18\x9b\x01 \x01(\t\x12\x0e\n\x05\x62ytes\x18\x9c\x01 \x01(\x04\x12\r\n\x04\x66ree\x18\x9d\x01 \x01(\x04\"|\n\nWorkerRoom\x12\x0b\n\x02id\x18\x9b\x01 \x01(\t\x12\r\n\x04name\x18\x9c\x01 \x01(\t\x12\"\n\x06spaces\x18\x9d\x01 \x03(\x0b\x32\x11.cluster.v1.Space\x12\r\n\x04\x66ree\x18\x9e\x01 \x01(\x04\x12\r\n\x04size\x18\x9f\x01 \x01(\x04\x12\x10\n\x07reserve\x18\xa0\x01 \x01(\x04\"_\n\x0cPruneRequest\x12\x10\n\x07\x64ry_run\x18\x9b\x01 \x01(\x08\x12\x12\n\tkeep_jobs\x18\x9c\x01 \x01(\t\x12\x14\n\x0bkeep_output\x18\x9d\x01 \x01(\t\x12\x13\n\nkeep_files\x18\x99\x02 \x01(\t\"\xbf\x01\n\rPruneResponse\x12\r\n\x04jobs\x18\x9b\x01 \x01(\r\x12\x10\n\x07outputs\x18\x9c\x01 \x01(\r\x12\x12\n\tjob_bytes\x18\x9d\x01 \x01(\x04\x12\x15\n\x0coutput_bytes\x18\x9e\x01 \x01(\x04\x12\x12\n\tkeep_jobs\x18\x9f\x01 \x01(\t\x12\x14\n\x0bkeep_output\x18\xa0\x01 \x01(\t\x12\x0e\n\x05\x66iles\x18\x99\x02 \x01(\r\x12\x13\n\nfile_bytes\x18\x9a\x02 \x01(\x04\x12\x13\n\nkeep_files\x18\x9b\x02 \x01(\t2\x8b\x01\n\x04Room\x12\x45\n\x08ShowRoom\x12\x1b.cluster.v1.ShowRoomRequest\x1a\x1c.cluster.v1.ShowRoomResponse\x12<\n\x05Prune\x12\x18.cluster.v1.PruneRequest\x1a\x19.cluster.v1.PruneResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63luster/v1/room.proto\x12\ncluster.v1\"\x11\n\x0fShowRoomRequest\"\x8b\x02\n\x10ShowRoomResponse\x12\"\n\x06spaces\x18\x9b\x01 \x03(\x0b\x32\x11.cluster.v1.Space\x12\r\n\x04\x66ree\x18\x9c\x01 \x01(\x04\x12\r\n\x04size\x18\x9d\x01 \x01(\x04\x12\x12\n\tkeep_jobs\x18\x9e\x01 \x01(\t\x12\x14\n\x0bkeep_output\x18\x9f\x01 \x01(\t\x12(\n\x07workers\x18\xa0\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerRoom\x12\x10\n\x07reserve\x18\xdc\x01 \x01(\x04\x12\x13\n\nkeep_files\x18\x99\x02 \x01(\t\x12\x13\n\nuser_files\x18\xf2\x02 \x01(\x04\x12%\n\x05users\x18\xf3\x02 \x03(\x0b\x32\x15.cluster.v1.UserFiles\"*\n\tUserFiles\x12\r\n\x04user\x18\xf2\x02 \x01(\t\x12\x0e\n\x05\x62ytes\x18\xf3\x02 \x01(\x04\"5\n\x05Space\x12\r\n\x04name\x18\x9b\x01 \x01(\t\x12\x0e\n\x05\x62ytes\x18\x9c\x01 \x01(\x04\x12\r\n\x04\x66ree\x18\x9d\x01 \x01(\x04\"|\n\nWorkerRoom\x12\x0b\n\x02id\x18\x9b\x01 \x01(\t\x12\r\n\x04name\x18\x9c\x01 \x01(\t\x12\"\n\x06spaces\x18\x9d\x01 \x03(\x0b\x32\x11.cluster.v1.Space\x12\r\n\x04\x66ree\x18\x9e\x01 \x01(\x04\x12\r\n\x04size\x18\x9f\x01 \x01(\x04\x12\x10\n\x07reserve\x18\xa0\x01 \x01(\x04\"_\n\x0cPruneRequest\x12\x10\n\x07\x64ry_run\x18\x9b\x01 \x01(\x08\x12\x12\n\tkeep_jobs\x18\x9c\x01 \x01(\t\x12\x14\n\x0bkeep_output\x18\x9d\x01 \x01(\t\x12\x13\n\nkeep_files\x18\x99\x02 \x01(\t\"\xbf\x01\n\rPruneResponse\x12\r\n\x04jobs\x18\x9b\x01 \x01(\r\x12\x10\n\x07outputs\x18\x9c\x01 \x01(\r\x12\x12\n\tjob_bytes\x18\x9d\x01 \x01(\x04\x12\x15\n\x0coutput_bytes\x18\x9e\x01 \x01(\x04\x12\x12\n\tkeep_jobs\x18\x9f\x01 \x01(\t\x12\x14\n\x0bkeep_output\x18\xa0\x01 \x01(\t\x12\x0e\n\x05\x66iles\x18\x99\x02 \x01(\r\x12\x13\n\nfile_bytes\x18\x9a\x02 \x01(\x04\x12\x13\n\nkeep_files\x18\x9b\x02 \x01(\t2\x8b\x01\n\x04Room\x12\x45\n\x08ShowRoom\x12\x1b.cluster.v1.ShowRoomRequest\x1a\x1c.cluster.v1.ShowRoomResponse\x12<\n\x05Prune\x12\x18.cluster.v1.PruneRequest\x1a\x19.cluster.v1.PruneResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHOWROOMREQUEST']._serialized_start=37
   _globals['_SHOWROOMREQUEST']._serialized_end=54
   _globals['_SHOWROOMRESPONSE']._serialized_start=57
-  _globals['_SHOWROOMRESPONSE']._serialized_end=264
-  _globals['_SPACE']._serialized_start=266
-  _globals['_SPACE']._serialized_end=319
-  _globals['_WORKERROOM']._serialized_start=321
-  _globals['_WORKERROOM']._serialized_end=445
-  _globals['_PRUNEREQUEST']._serialized_start=447
-  _globals['_PRUNEREQUEST']._serialized_end=542
-  _globals['_PRUNERESPONSE']._serialized_start=545
-  _globals['_PRUNERESPONSE']._serialized_end=736
-  _globals['_ROOM']._serialized_start=739
-  _globals['_ROOM']._serialized_end=878
+  _globals['_SHOWROOMRESPONSE']._serialized_end=324
+  _globals['_USERFILES']._serialized_start=326
+  _globals['_USERFILES']._serialized_end=368
+  _globals['_SPACE']._serialized_start=370
+  _globals['_SPACE']._serialized_end=423
+  _globals['_WORKERROOM']._serialized_start=425
+  _globals['_WORKERROOM']._serialized_end=549
+  _globals['_PRUNEREQUEST']._serialized_start=551
+  _globals['_PRUNEREQUEST']._serialized_end=646
+  _globals['_PRUNERESPONSE']._serialized_start=649
+  _globals['_PRUNERESPONSE']._serialized_end=840
+  _globals['_ROOM']._serialized_start=843
+  _globals['_ROOM']._serialized_end=982
 # @@protoc_insertion_point(module_scope)

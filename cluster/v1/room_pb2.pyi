@@ -11,7 +11,7 @@ class ShowRoomRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ShowRoomResponse(_message.Message):
-    __slots__ = ("spaces", "free", "size", "keep_jobs", "keep_output", "workers", "reserve", "keep_files")
+    __slots__ = ("spaces", "free", "size", "keep_jobs", "keep_output", "workers", "reserve", "keep_files", "user_files", "users")
     SPACES_FIELD_NUMBER: _ClassVar[int]
     FREE_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,8 @@ class ShowRoomResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     RESERVE_FIELD_NUMBER: _ClassVar[int]
     KEEP_FILES_FIELD_NUMBER: _ClassVar[int]
+    USER_FILES_FIELD_NUMBER: _ClassVar[int]
+    USERS_FIELD_NUMBER: _ClassVar[int]
     spaces: _containers.RepeatedCompositeFieldContainer[Space]
     free: int
     size: int
@@ -28,7 +30,17 @@ class ShowRoomResponse(_message.Message):
     workers: _containers.RepeatedCompositeFieldContainer[WorkerRoom]
     reserve: int
     keep_files: str
-    def __init__(self, spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[WorkerRoom, _Mapping]]] = ..., reserve: _Optional[int] = ..., keep_files: _Optional[str] = ...) -> None: ...
+    user_files: int
+    users: _containers.RepeatedCompositeFieldContainer[UserFiles]
+    def __init__(self, spaces: _Optional[_Iterable[_Union[Space, _Mapping]]] = ..., free: _Optional[int] = ..., size: _Optional[int] = ..., keep_jobs: _Optional[str] = ..., keep_output: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[WorkerRoom, _Mapping]]] = ..., reserve: _Optional[int] = ..., keep_files: _Optional[str] = ..., user_files: _Optional[int] = ..., users: _Optional[_Iterable[_Union[UserFiles, _Mapping]]] = ...) -> None: ...
+
+class UserFiles(_message.Message):
+    __slots__ = ("user", "bytes")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    bytes: int
+    def __init__(self, user: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Space(_message.Message):
     __slots__ = ("name", "bytes", "free")

@@ -15,6 +15,7 @@ import pytest
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import PACKED, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.retention import USUAL_LIMITS
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
 from cluster.domain.session.offer import NOTHING
@@ -52,12 +53,15 @@ class Cluster:
         self.authority: Authority = open_authority(directory, time.time())
         self._channels: list[grpc.aio.Channel] = []
         self.targets = NOWHERE  # of notices, from the next start on
+        self.limits = USUAL_LIMITS  # of what is kept, the same
 
     async def start(self) -> None:
         credentials = refresh_credentials(self.authority, self.directory, time.time(), 0.6)
         self.store = SqliteStore(self.directory / "cluster.db", self.authority.cluster_id)
         core = await recovered(self.store, self._lease)
-        self.service = SchedulerService(self.authority, credentials, self.store, core, self.directory, self.targets)
+        self.service = SchedulerService(
+            self.authority, credentials, self.store, core, self.directory, self.targets, self.limits
+        )
         await self.service.start(Addresses(ANYWHERE, ANYWHERE))
 
     async def stop(self) -> None:

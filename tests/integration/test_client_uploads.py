@@ -57,9 +57,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @asynccontextmanager
-async def client_of(cluster: Cluster) -> AsyncIterator[AsyncClient]:
-    address, credentials = cluster.service.address, load_credentials(cluster.directory / "admin.pem")
-    async with AsyncClient(Endpoint(address, credentials)) as client:
+async def client_of(cluster: Cluster, user: str = "") -> AsyncIterator[AsyncClient]:
+    """As the admin, or that user."""
+    credentials = load_credentials(cluster.directory / "admin.pem")
+    if user:
+        credentials = cluster.credentials(IdentityKind.USER, user)
+    async with AsyncClient(Endpoint(cluster.service.address, credentials)) as client:
         yield client
 
 
@@ -277,6 +280,37 @@ def test_what_was_to_be_used_by_a_job_that_never_came_is_collected_and_what_a_sc
         assert contents.space().contents == 1
 
     with_client(tmp_path, body)
+
+
+def test_a_users_jobs_have_no_more_files_than_the_quota_says(tmp_path: Path) -> None:
+    """What several have counts once; a job that is refused uses nothing, and one that is there may come again."""
+    said = (
+        r"^files of admin's jobs would take 2.9 KiB, and a user's may take 2.4 KiB \(--user-files of the scheduler\): "
+        r"delete jobs whose uploads and results are not needed any more \(`cluster job delete`\), or ask an admin$"
+    )
+
+    async def body(cluster: Cluster) -> None:
+        cluster.limits = Limits(user_files=2500)
+        await cluster.restart()
+        await cluster.people(bob=Role.USER)
+        async with client_of(cluster) as client, client_of(cluster, "bob") as bob:
+            jobs = [await client.submit(["true"], stdin=bytes([n % 2]) * 1000, cpus=64) for n in range(3)]
+            for _ in range(2):
+                with pytest.raises(Exhausted, match=said):
+                    await client.submit(["true"], stdin=b"x" * 1000)
+            with pytest.raises(Exhausted, match=said):
+                await client.submit_many([{"command": ["true"], "stdin": b"y" * 1000}])
+            assert (await client.submit(jobs[1].spec, id=jobs[1].id)).number == 2
+            await client.submit(["true"], out=["x"], cpus=64)
+            await bob.submit(["true"], stdin=b"z" * 2500, out=["x"], cpus=64)
+            assert (await bob.room()).users == (("bob", 2500),), "of others it is told nothing"
+            assert (await client.room()).users == (("bob", 2500), ("admin", 2000))
+            await client.cancel(2)
+            await client.wait(2)
+            await client.delete(2)
+            await client.submit(["true"], stdin=b"x" * 1500, cpus=64)
+
+    in_cluster(tmp_path / "scheduler", body)
 
 
 def test_files_go_by_themselves_and_say_when_and_why(tmp_path: Path) -> None:

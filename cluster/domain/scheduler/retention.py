@@ -82,6 +82,7 @@ class Limits(NamedTuple):
     jobs: Keep = KEEP_JOBS
     output: Keep = KEEP_OUTPUT
     files: Keep = KEEP_FILES
+    user_files: int | None = None  # bytes of files that the jobs of one user may have; None: no limit
 
     def why(self, kind: str, *, by_size: bool) -> str:
         """Why something of that kind, a field of this, goes: as of Tombstone."""
@@ -90,7 +91,8 @@ class Limits(NamedTuple):
 
     def without_ages(self) -> "Limits":
         """Only what is beyond so many bytes goes."""
-        return Limits(*(keep._replace(seconds=None) for keep in self))
+        jobs, output, files = (keep._replace(seconds=None) for keep in (self.jobs, self.output, self.files))
+        return Limits(jobs, output, files, self.user_files)
 
 
 USUAL_LIMITS = Limits()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from cluster.rpc.errors import Context
+from cluster.rpc.gate import current_caller
 from cluster.scheduler.operations.keeping import KeepingOperations
 from cluster.scheduler.room import SpaceTaken
 from cluster.v1 import room_pb2, room_pb2_grpc
@@ -13,7 +14,7 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
         self._keeping = keeping
 
     async def ShowRoom(self, request: room_pb2.ShowRoomRequest, context: Context) -> room_pb2.ShowRoomResponse:
-        room = await self._keeping.room()
+        room = await self._keeping.room(current_caller())
         return room_pb2.ShowRoomResponse(
             spaces=_spaces(room.spaces),
             free=room.free,
@@ -22,6 +23,8 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
             keep_output=str(room.limits.output),
             keep_files=str(room.limits.files),
             reserve=room.reserve,
+            user_files=room.limits.user_files or 0,
+            users=[room_pb2.UserFiles(user=user, bytes=size) for user, size in room.users],
             workers=[
                 room_pb2.WorkerRoom(
                     id=worker_id,

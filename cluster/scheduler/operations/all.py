@@ -57,9 +57,11 @@ def operations(
     targets: NoticeTargets,
     contents: Contents,
     keeping: KeepingOperations,
+    quota: int | None = None,
     leading: Leadership = ALONE,
 ) -> Operations:
-    kept = ContentOperations(driver, contents)
+    """`quota`: bytes of files that the jobs of one user may have."""
+    kept = ContentOperations(driver, contents, quota)
     jobs = JobOperations(driver, sources.last_bytes, targets, kept)
     return Operations(
         jobs,

@@ -5,11 +5,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from functools import partial
 
-from cluster.domain.base.errors import InvalidInput, NotFound, Unreachable
+from cluster.domain.base.errors import Exhausted, InvalidInput, NotFound, Unreachable
 from cluster.domain.files.pieces import AT_ONCE, MOST_PIECES, MOST_TOGETHER, SMALL, ContentPiece
 from cluster.domain.files.tree import DIGEST_BYTES
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.quota import check_files
 from cluster.domain.scheduler.retention import FilesExpired
 from cluster.domain.trust.identity import Caller, IdentityKind
 from cluster.scheduler.driver import Driver
@@ -21,9 +22,11 @@ _SHARE_A_COMMIT = 8 * 1024 * 1024  # bytes of small contents
 
 
 class ContentOperations:
-    def __init__(self, driver: Driver, contents: Contents) -> None:
+    def __init__(self, driver: Driver, contents: Contents, quota: int | None = None) -> None:
+        """`quota`: bytes of files that the jobs of one user may have; None: as many as there is room for."""
         self._driver = driver
         self._contents = contents
+        self._quota = quota
 
     async def missing(self, caller: Caller, digests: Sequence[bytes]) -> list[Missing]:
         """Those of the contents that the caller has to send."""
@@ -59,7 +62,7 @@ class ContentOperations:
         upload, stdin = bytes.fromhex(job.spec.upload), bytes.fromhex(job.spec.stdin)
         others = [digest for digest in digests if digest not in (upload, stdin)]
         # A run of a schedule begins to use here what that uses.
-        await asyncio.to_thread(self._use, job.id, None, job.spec)
+        await asyncio.to_thread(self._use, job.id, None, job.spec, job.owner)
         if others and not (upload and await self._holds(upload, others)):
             raise NotFound(f"job {number}: not all of these contents are what it finds")
         messages = messages_of(self._contents, digests, offset)
@@ -71,19 +74,36 @@ class ContentOperations:
 
     async def use(self, caller: Caller, job_id: str, spec: JobSpec, *, anybodys: bool = False) -> None:
         """Before the job is accepted: what it finds stays here from now on. MissingContents unless its owner has sent
-        all of that; with `anybodys`, somebody."""
-        if spec.upload or spec.stdin:
-            await to_its_end(partial(self._use, job_id, None if anybodys else sender_of(caller), spec))
+        all of that; with `anybodys`, somebody. Exhausted where its owner has no more room for files."""
+        brings = spec.upload or spec.stdin
+        quota = self._quota if brings or spec.out else None
+        is_new = quota is not None and not await self._is_accepted(job_id)
+        if brings:
+            await to_its_end(partial(self._use, job_id, None if anybodys else sender_of(caller), spec, caller.user_id))
+        if quota is not None and is_new:
+            await to_its_end(partial(self._check_quota, job_id, caller.user_id, quota))
+
+    async def _is_accepted(self, job_id: str) -> bool:
+        if self._driver.peek(lambda core: core.job_of_id(job_id)) is not None:
+            return True
+        return await self._driver.fetch(lambda store: store.number_of_id(job_id)) is not None
+
+    def _check_quota(self, job_id: str, owner: str, quota: int) -> None:
+        try:
+            check_files(owner, self._contents.owned_bytes(owner), quota)
+        except Exhausted:
+            self._contents.release(job_id)  # it will not be accepted
+            raise
 
     async def expired(self, job_id: str) -> str:
         """When and why its files were deleted, in words; empty: they were not."""
         found = await asyncio.to_thread(self._contents.expired, job_id)
         return FilesExpired(*found).said if found else ""
 
-    def _use(self, job_id: str, sender: str | None, spec: JobSpec) -> None:
+    def _use(self, job_id: str, sender: str | None, spec: JobSpec, owner: str) -> None:
         trees = [bytes.fromhex(spec.upload)] if spec.upload else []
         plain = [bytes.fromhex(spec.stdin)] if spec.stdin else []
-        size = self._contents.use(job_id, sender, trees, plain)
+        size = self._contents.use(job_id, sender, trees, plain, owner)
         if spec.upload_each and size.files != spec.task_count:
             raise InvalidInput(
                 f"{size.files} files uploaded for {spec.task_count} tasks, of which each finds one of them"

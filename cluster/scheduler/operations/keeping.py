@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import Conflict
 from cluster.domain.scheduler.events import JobsPinned
 from cluster.domain.scheduler.retention import EndedJob, Limits, Pin, parse_keep
-from cluster.domain.trust.identity import Caller
+from cluster.domain.trust.identity import Caller, Role
 from cluster.domain.worker.room import reserve_of
 from cluster.scheduler.access import select_whole
 from cluster.scheduler.clearing import Clearing
@@ -17,6 +17,7 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.expiring import Expired, Expiring
 from cluster.scheduler.message_checks import check_text
 from cluster.scheduler.room import RoomHolder, RoomTaken, WorkerRoomTaken, room_of_disk
+from cluster.store.contents.interface import Contents
 
 AT_ONCE = 500  # jobs that are looked at before anybody else is served
 MOST_TOLD = 100_000  # numbers in one answer
@@ -37,10 +38,11 @@ class KeepingOperations:
         clearing: Clearing,
         holders: Sequence[RoomHolder],
         directory: Path,
+        contents: Contents,
         worker_rooms: Callable[[], Mapping[str, WorkerRoomTaken]],
     ) -> None:
         """`holders` take room below that directory; `worker_rooms`: what connected workers have said, by id."""
-        self._worker_rooms = worker_rooms
+        self._worker_rooms, self._contents = worker_rooms, contents
         self._driver, self._holders, self._directory = driver, holders, directory
         self._expiring, self._clearing = expiring, clearing
         self.letting_go = expiring.letting_go
@@ -96,7 +98,7 @@ class KeepingOperations:
         for kind, text in {"jobs": jobs, "output": output, "files": files}.items():
             if text:
                 check_text("what is kept", text, 100)
-                limits = limits._replace(**{kind: parse_keep(text)})
+                limits = limits._replace(**{kind: parse_keep(text)})  # type: ignore[arg-type]
         if not dry:
             self._driver.expect_writable()
             await self._clearing.look_through_files()
@@ -105,8 +107,13 @@ class KeepingOperations:
             await self._clearing.done()
         return found, limits
 
-    async def room(self) -> RoomTaken:
-        """What everything takes here."""
+    def _files_of_users(self, user: str | None) -> list[tuple[str, int]]:
+        """Bytes by user, most first; of one alone, unless None. Blocks."""
+        owners = self._contents.owners() if user is None else [user]
+        return sorted(((owner, self._contents.owned_bytes(owner)) for owner in owners), key=lambda each: -each[1])
+
+    async def room(self, caller: Caller) -> RoomTaken:
+        """What everything takes here. Of users' files who sees all jobs sees everybody's, others their own."""
         spaces = await self._driver.fetch(
             lambda store: [space for each in self._holders for space in each.spaces(store)]
         )
@@ -117,4 +124,7 @@ class KeepingOperations:
         )
         workers = sorted(((each, name, rooms[each]) for each, name in names.items()), key=lambda worker: worker[1])
         spaces.sort(key=lambda space: -space.size)
-        return RoomTaken(spaces, disk.free, disk.size, reserve_of(disk, None), self._expiring.limits, workers)
+        limits, users = self._expiring.limits, list[tuple[str, int]]()
+        if limits.user_files is not None:
+            users = await asyncio.to_thread(self._files_of_users, caller.user_id if caller.role is Role.USER else None)
+        return RoomTaken(spaces, disk.free, disk.size, reserve_of(disk, None), limits, workers, users)

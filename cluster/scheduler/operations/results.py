@@ -104,8 +104,8 @@ class ResultOperations:
             if kept.tree:
                 by_job.setdefault(kept.job, set()).add(bytes.fromhex(kept.tree))
         for number, trees in by_job.items():
-            job_id = await JobReader(self._driver, number).read(lambda job: job.record.id)
-            await to_its_end(partial(self._contents.use, job_id, sender_of(caller), sorted(trees)))
+            job_id, owner = await JobReader(self._driver, number).read(lambda job: (job.record.id, job.record.owner))
+            await to_its_end(partial(self._contents.use, job_id, sender_of(caller), sorted(trees), owner=owner))
         if mine:
             await self._driver.save(*mine)
             for number in {kept.job for kept in mine}:

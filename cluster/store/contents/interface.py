@@ -70,14 +70,16 @@ class Contents(Protocol):
         """A large content that begins to come in, at the offset. Conflict where so much of it is not here."""
         ...
 
-    def use(self, by: str, sender: str | None, trees: Sequence[bytes] = (), plain: Sequence[bytes] = ()) -> TreeSize:
+    def use(
+        self, by: str, sender: str | None, trees: Sequence[bytes] = (), plain: Sequence[bytes] = (), owner: str = ""
+    ) -> TreeSize:
         """`by`, a job's UUID, uses these trees, and contents that are no trees, until `release`: durable when this
-        returns. What the trees come to. MissingContents unless the sender has sent all of it (None: whoever has);
-        InvalidInput for what is no tree."""
+        returns. What the trees come to. `owner`: the id of the user whose job it is. MissingContents unless the sender
+        has sent all of it (None: whoever has); InvalidInput for what is no tree."""
         ...
 
-    def release(self, by: str) -> None:
-        """What a job used, it uses no more, and nobody asks for it again."""
+    def release(self, *several: str) -> None:
+        """What these jobs used, they use no more, and nobody asks for it again."""
         ...
 
     def expire(
@@ -98,6 +100,14 @@ class Contents(Protocol):
 
     def held_bytes(self) -> int:
         """Bytes of all that something holds."""
+        ...
+
+    def owned_bytes(self, owner: str) -> int:
+        """Bytes of all that jobs of that owner use, each content counted once."""
+        ...
+
+    def owners(self) -> list[str]:
+        """Of jobs that use anything."""
         ...
 
     def users(self, after: str, since: float, most: int) -> list[str]:

@@ -1,7 +1,7 @@
 """The SQL of the contents' database, `contents.db`, which is one of its own: so nothing here delays scheduling."""
 
 APPLICATION_ID = 0x636C6374  # "clct"
-VERSION = 2
+VERSION = 3
 
 # A large content has no row in small: it is a file. `held`: what a tree that is used holds, itself included; a content
 # that is used and no tree holds itself alone. `tree`: what those come to that are used, or were.
@@ -30,7 +30,12 @@ SCHEMA = (
 )
 # Who used something once, and what that held was let go since: when and why. With version 2.
 EXPIRED_SCHEMA = ("""CREATE TABLE expired (by TEXT PRIMARY KEY, at REAL NOT NULL, why TEXT NOT NULL) WITHOUT ROWID""",)
-OF_VERSION = (SCHEMA, EXPIRED_SCHEMA)
+# Whose the job is that uses it. With version 3; of what was used before, nobody's.
+OWNER_SCHEMA = (
+    "ALTER TABLE used ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX used_owner ON used (owner, tree)",
+)
+OF_VERSION = (SCHEMA, EXPIRED_SCHEMA, OWNER_SCHEMA)
 
 ADD_CONTENT = "INSERT INTO content (digest, size, came) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET came = ?3"
 ADD_SMALL = "INSERT OR IGNORE INTO small (content, data) SELECT id, ? FROM content WHERE digest = ?"
@@ -38,7 +43,7 @@ ADD_SENT = "INSERT OR IGNORE INTO sent (content, sender) SELECT id, ? FROM conte
 ADD_SENDER = "INSERT OR IGNORE INTO sender (name) VALUES (?)"
 SENDER = "SELECT id FROM sender WHERE name = ?"
 ADD_HELD = "INSERT OR IGNORE INTO held (tree, content) VALUES (?, ?)"
-ADD_USED = "INSERT OR IGNORE INTO used (by, tree, sender, since) VALUES (?, ?, ?, ?)"
+ADD_USED = "INSERT OR IGNORE INTO used (by, tree, sender, since, owner) VALUES (?, ?, ?, ?, ?)"
 ADD_TREE = "INSERT OR REPLACE INTO tree (content, files, directories, bytes) VALUES (?, ?, ?, ?)"
 TREE = "SELECT files, directories, bytes FROM tree WHERE content = ?"
 IS_USED = "SELECT 1 FROM used WHERE tree = ? AND (? OR sender = ?) LIMIT 1"
@@ -64,6 +69,10 @@ ALONE = """SELECT c.id, c.size FROM held AS h JOIN content AS c ON c.id = h.cont
     WHERE h.tree = ?1 AND NOT EXISTS (SELECT 1 FROM used WHERE tree = ?1)
     AND NOT EXISTS (SELECT 1 FROM held AS o WHERE o.content = h.content AND o.tree != ?1)"""
 HELD_BYTES = "SELECT coalesce(sum(size), 0) FROM content WHERE EXISTS (SELECT 1 FROM held WHERE held.content = id)"
+# Each content counts once for each owner.
+OWNERS = "SELECT DISTINCT owner FROM used WHERE owner != ''"
+OWNED_BYTES = """SELECT coalesce(sum(size), 0) FROM content
+    WHERE id IN (SELECT content FROM held WHERE tree IN (SELECT tree FROM used WHERE owner = ?))"""
 ADD_EXPIRED = "INSERT OR REPLACE INTO expired (by, at, why) VALUES (?, ?, ?)"
 USED_BY = "SELECT digest FROM used JOIN content ON content.id = used.tree WHERE by = ?"
 GET_EXPIRED = "SELECT at, why FROM expired WHERE by = ?"

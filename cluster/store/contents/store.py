@@ -86,7 +86,9 @@ class StoredContents:
                 db.execute(sql.ADD_CONTENT, (digest, size, self._now()))
                 db.execute(sql.ADD_SENT, (_new_sender(db, sender), digest))
 
-    def use(self, by: str, sender: str | None, trees: Sequence[bytes] = (), plain: Sequence[bytes] = ()) -> TreeSize:
+    def use(
+        self, by: str, sender: str | None, trees: Sequence[bytes] = (), plain: Sequence[bytes] = (), owner: str = ""
+    ) -> TreeSize:
         total = TreeSize(0, 0, 0)
         with self._database.writing() as db:
             number = 0 if sender is None else _new_sender(db, sender)
@@ -102,7 +104,7 @@ class StoredContents:
                     total = _sum(total, size)
                 elif not is_known:
                     db.execute(sql.ADD_HELD, (tree, tree))
-                db.execute(sql.ADD_USED, (by, tree, number, self._now()))
+                db.execute(sql.ADD_USED, (by, tree, number, self._now(), owner))
         return total
 
     def _hold(self, db: sqlite3.Connection, digest: bytes, tree: int, look: Lookup) -> TreeSize:
@@ -124,15 +126,16 @@ class StoredContents:
         db.execute(sql.ADD_TREE, (tree, *total))
         return total
 
-    def release(self, by: str) -> None:
-        if not self._database.exists:
+    def release(self, *several: str) -> None:
+        if not (several and self._database.exists):
             return
         with self._database.writing() as db:
-            db.execute(sql.FORGET_EXPIRED, (by,))
-            trees = db.execute(sql.USES_OF, (by,)).fetchall()
-            if trees:
-                db.execute(sql.RELEASE, (by,))
-                db.executemany(sql.FREE, trees)
+            for by in several:
+                db.execute(sql.FORGET_EXPIRED, (by,))
+                trees = db.execute(sql.USES_OF, (by,)).fetchall()
+                if trees:
+                    db.execute(sql.RELEASE, (by,))
+                    db.executemany(sql.FREE, trees)
 
     def expire(
         self, several: Sequence[str], at: float, why: str, least: float = inf, *, dry: bool = False
@@ -164,6 +167,14 @@ class StoredContents:
     def held_bytes(self) -> int:
         with self._database.reading() as db:
             return int(db.execute(sql.HELD_BYTES).fetchone()[0]) if db else 0
+
+    def owned_bytes(self, owner: str) -> int:
+        with self._database.reading() as db:
+            return int(db.execute(sql.OWNED_BYTES, (owner,)).fetchone()[0]) if db else 0
+
+    def owners(self) -> list[str]:
+        with self._database.reading() as db:
+            return [owner for (owner,) in db.execute(sql.OWNERS)] if db else []
 
     def users(self, after: str, since: float, most: int) -> list[str]:
         with self._database.reading() as db:
