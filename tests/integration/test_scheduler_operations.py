@@ -99,7 +99,7 @@ async def house(directory: Path) -> AsyncIterator[House]:
     try:
         clearing, contents = Clearing(driver, files.room), StoredContents(directory)
         expiring = Expiring(driver, clearing, files.room, Limits(), contents)
-        keeping = KeepingOperations(driver, expiring, clearing, (), directory, dict)
+        keeping = KeepingOperations(driver, expiring, clearing, (), directory, contents, dict)
         kept = (sources, files, NOWHERE, contents, keeping)
         yield House(driver, admission, operations(driver, admission, expelling, new_token, *kept), join)
     finally:

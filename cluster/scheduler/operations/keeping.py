@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cluster.domain.base.errors import Conflict
+from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.scheduler.events import JobsPinned
 from cluster.domain.scheduler.retention import EndedJob, Limits, Pin, parse_keep
-from cluster.domain.trust.identity import Caller, Role
+from cluster.domain.trust.identity import Caller
 from cluster.domain.worker.room import reserve_of
 from cluster.scheduler.access import select_whole
 from cluster.scheduler.clearing import Clearing
@@ -126,5 +127,5 @@ class KeepingOperations:
         spaces.sort(key=lambda space: -space.size)
         limits, users = self._expiring.limits, list[tuple[str, int]]()
         if limits.user_files is not None:
-            users = await asyncio.to_thread(self._files_of_users, caller.user_id if caller.role is Role.USER else None)
+            users = await asyncio.to_thread(self._files_of_users, VisibleJobs.owner_of(caller))
         return RoomTaken(spaces, disk.free, disk.size, reserve_of(disk, None), limits, workers, users)
