@@ -171,11 +171,17 @@ def test_a_file_that_changes_or_vanishes_meanwhile_is_refused(base: Path, monkey
         outgoing._digest_of(finding.files[b"a"], lambda _: None)
 
 
-def test_a_file_that_changes_before_it_is_sent_is_refused(base: Path) -> None:
+@pytest.mark.parametrize("most_kept", [0, 100])
+def test_a_file_that_changes_before_it_is_sent_is_refused(
+    base: Path, monkeypatch: pytest.MonkeyPatch, most_kept: int
+) -> None:
+    """Whether it is read again, or was kept in memory."""
+    monkeypatch.setattr(outgoing, "MOST_KEPT", most_kept)
     (base / "a").write_bytes(b"1" * 100)
     going = Outgoing()
     going.add_tree(["."], str(base))
     source = going.contents[sha256(b"1" * 100).digest()]
+    assert isinstance(source, outgoing.KeptFile) == bool(most_kept)
     assert b"".join(source.read(60)) == b"1" * 40
     os.truncate(base / "a", 50)
     with pytest.raises(InvalidInput, match="a has changed while it was read"):
@@ -190,9 +196,9 @@ def test_what_has_not_changed_is_not_read_again(base: Path, monkeypatch: pytest.
     read: list[bytes] = []
     real = outgoing._digest_of
 
-    def read_again(found: FoundFile, looked: Callable[[int], object]) -> bytes:
+    def read_again(found: FoundFile, looked: Callable[[int], object], pieces: list[bytes] | None) -> bytes:
         read.append(found.path)
-        return real(found, looked)
+        return real(found, looked, pieces)
 
     monkeypatch.setattr(outgoing, "_digest_of", read_again)
     assert tree_of(base) == first

@@ -168,7 +168,7 @@ def test_what_is_not_sent_is_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             with pytest.raises(InvalidInput, match=r"sub/7\\n has changed while it was read"):
                 await client.submit(["true"], upload=".")
         with monkeypatch.context() as patch:
-            patch.setattr("cluster.client.files.outgoing._digest_of", lambda found, looked: sha256(b"other").digest())
+            patch.setattr("cluster.client.files.outgoing._digest_of", lambda *_: sha256(b"other").digest())
             with pytest.raises(InvalidInput, match="not what its SHA-256 says"):
                 await client.submit(["true"], upload="sub/1\n")
         with monkeypatch.context() as patch:

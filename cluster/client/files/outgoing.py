@@ -11,9 +11,11 @@ from typing import NamedTuple, Protocol
 from cluster.client.files import digest_memory
 from cluster.client.files.walking import FoundFile, find, state_of, vanished
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.files.pieces import SMALL
 from cluster.domain.files.tree import Entry, EntryKind, encode, shown
 
 PIECE = 1024 * 1024  # bytes read at once
+MOST_KEPT = 48 << 20  # bytes of small files that are kept in memory from being hashed to being sent
 
 
 class ContentSource(Protocol):
@@ -73,6 +75,30 @@ class File(NamedTuple):
                 raise _changed(self.found.path)
 
 
+class KeptFile(NamedTuple):
+    """A small one that was read already."""
+
+    found: FoundFile
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def name(self) -> str:
+        return shown(self.found.path)
+
+    def read(self, offset: int) -> Iterator[bytes]:
+        try:
+            now = os.lstat(self.found.path)
+        except OSError as error:
+            raise vanished(self.found.path, error) from None
+        if state_of(now) != self.found.state:
+            raise _changed(self.found.path)
+        yield self.data[offset:]
+
+
 class Outgoing:
     """Contents of one submission, and the tree among them."""
 
@@ -81,6 +107,8 @@ class Outgoing:
         self.notes: list[str] = []  # for people
         self.trees: list[bytes] = []
         self.in_trees: set[bytes] = set()  # of the contents those that trees hold
+        self._kept: dict[FoundFile, KeptFile] = {}  # small files that need not be read again to be sent
+        self._may_keep = MOST_KEPT
 
     def add_tree(self, paths: Sequence[str], base: str, looked: Callable[[int], object] = lambda _: None) -> str:
         """The digest, in hex, of the tree that these paths make, relative to the directory `base`; all that is in it is
@@ -107,15 +135,18 @@ class Outgoing:
             found = FoundFile(os.path.realpath(path), state_of(os.stat(path)))
         except OSError as error:
             raise vanished(path, error) from None
-        return self.add(self._digests([found], looked)[found], File(found))
+        return self.add(self._digests([found], looked)[found], self._source_of(found))
 
     def _whole(self, entry: Entry, found: FoundFile | None, digests: dict[FoundFile, bytes]) -> Entry:
         if entry.kind is not EntryKind.FILE or found is None:
             return entry
         digest = digests[found]
-        self.contents.setdefault(digest, File(found))
+        self.contents.setdefault(digest, self._source_of(found))
         self.in_trees.add(digest)
         return entry._replace(size=found.state.size, digest=digest)
+
+    def _source_of(self, found: FoundFile) -> ContentSource:
+        return self._kept.pop(found, None) or File(found)
 
     def _digests(self, files: Sequence[FoundFile], looked: Callable[[int], object]) -> dict[FoundFile, bytes]:
         known = digest_memory.remembered(each.state for each in files)
@@ -123,20 +154,27 @@ class Outgoing:
         for file in files:
             digest = known.get(file.state)
             if digest is None:
-                digest = new[file.state] = _digest_of(file, looked)
+                keeps = file.state.size <= min(SMALL, self._may_keep)
+                pieces: list[bytes] | None = [] if keeps else None
+                digest = new[file.state] = _digest_of(file, looked, pieces)
+                if pieces is not None:
+                    self._may_keep -= file.state.size
+                    self._kept[file] = KeptFile(file, b"".join(pieces))
             found[file] = digest
         digest_memory.remember(new, begin)
         return found
 
 
-def _digest_of(found: FoundFile, looked: Callable[[int], object]) -> bytes:
-    """InvalidInput where the file changes meanwhile."""
+def _digest_of(found: FoundFile, looked: Callable[[int], object], pieces: list[bytes] | None = None) -> bytes:
+    """InvalidInput where the file changes meanwhile. What was read is added to `pieces`."""
     hashing, size = sha256(), 0
     with _opened(found) as file:
         while piece := os.read(file, PIECE):
             hashing.update(piece)
             size += len(piece)
             looked(len(piece))
+            if pieces is not None:
+                pieces.append(piece)
         if size != found.state.size or state_of(os.fstat(file)) != found.state:
             raise _changed(found.path)
     return hashing.digest()

@@ -38,7 +38,11 @@ OWNER_SCHEMA = (
 OF_VERSION = (SCHEMA, EXPIRED_SCHEMA, OWNER_SCHEMA)
 
 ADD_CONTENT = "INSERT INTO content (digest, size, came) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET came = ?3"
-ADD_SMALL = "INSERT OR IGNORE INTO small (content, data) SELECT id, ? FROM content WHERE digest = ?"
+# Of many small ones together, numbered from NEXT on, so that none is looked up by its digest again.
+NEXT = "SELECT coalesce(max(id), 0) + 1 FROM content"
+NEW_CONTENT = "INSERT INTO content (id, digest, size, came) VALUES (?, ?, ?, ?)"
+NEW_SMALL = "INSERT INTO small (content, data) VALUES (?, ?)"
+NEW_SENT = "INSERT OR IGNORE INTO sent (content, sender) VALUES (?, ?)"
 ADD_SENT = "INSERT OR IGNORE INTO sent (content, sender) SELECT id, ? FROM content WHERE digest = ?"
 ADD_SENDER = "INSERT OR IGNORE INTO sender (name) VALUES (?)"
 SENDER = "SELECT id FROM sender WHERE name = ?"

@@ -70,9 +70,14 @@ class StoredContents:
         self._files.expect_room(sum(len(data) for _, data in contents))
         with self._database.writing() as db:
             number, now = _new_sender(db, sender), self._now()
-            db.executemany(sql.ADD_CONTENT, [(digest, len(data), now) for digest, data in contents])
-            db.executemany(sql.ADD_SMALL, [(data, digest) for digest, data in contents])
-            db.executemany(sql.ADD_SENT, [(number, digest) for digest, _ in contents])
+            known = _lookup(db, None, (digest for digest, _ in contents))
+            new = {digest: data for digest, data in contents if digest not in known}
+            numbered = list(enumerate(new.items(), int(db.execute(sql.NEXT).fetchone()[0])))
+            db.executemany(sql.NEW_CONTENT, [(n, digest, len(data), now) for n, (digest, data) in numbered])
+            db.executemany(sql.NEW_SMALL, [(n, data) for n, (_, data) in numbered])
+            db.executemany(sql.TOUCH, [(now, content) for content, _ in known.values()])
+            sent = [*(n for n, _ in numbered), *(content for content, _ in known.values())]
+            db.executemany(sql.NEW_SENT, [(content, number) for content in sent])
 
     def new(self, sender: str, digest: bytes, size: int, offset: int) -> NewFile:
         if size <= SMALL:
