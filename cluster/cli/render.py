@@ -221,6 +221,7 @@ def task_json(task: Task, spec: JobSpec, *, with_attempts: bool = False) -> dict
         "command": words_of(spec, task.line),
         "worker_id": task.worker_id or None,
         "worker": task.worker_name or None,
+        "reference": task.reference or None,
         "assigned_at": iso(task.assigned_at),
         "started_at": iso(task.started_at),
         "ended_at": iso(task.ended_at),
@@ -236,8 +237,8 @@ def task_json(task: Task, spec: JobSpec, *, with_attempts: bool = False) -> dict
     return shown
 
 
-_OF_ATTEMPT = ("attempt", "state", "reason", "exit_code", "signal", "detail", "worker_id", "worker", "started_at")
-_MEASURED = ("ended_at", "cpu_seconds", "peak_memory_bytes")
+_OF_ATTEMPT = ("attempt", "state", "reason", "exit_code", "signal", "detail", "worker_id", "worker")
+_MEASURED = ("reference", "started_at", "ended_at", "cpu_seconds", "peak_memory_bytes")
 
 
 def _attempt_json(attempt: Task, spec: JobSpec) -> dict[str, Any]:
@@ -301,6 +302,8 @@ def worker_json(worker: Worker) -> dict[str, Any]:
         "limits_memory": worker.offer.limits_memory,
         "sandbox": worker.offer.sandbox or None,
         "labels": dict(worker.offer.labels),
+        "external_id": worker.offer.elsewhere.external_id or None,
+        "metadata": dict(worker.offer.elsewhere.metadata),
         "running": worker.running,
         "assigned": worker.assigned,
         "address": worker.address or None,

@@ -37,7 +37,10 @@ def print_tasks(job: Job, tasks: Sequence[Task]) -> None:
 def print_attempts(job: Job, tasks: Sequence[Task]) -> None:
     """A line for each attempt of each task; one that was never tried has a line of its own."""
     now = time.time()
-    heads = ("ATTEMPT", "STATE", "REASON", "EXIT", "WORKER", "STARTED", "ENDED", "TOOK", "CPU", "MEMORY")
+    shown = [each for task in tasks for each in task.attempts or (task,)]
+    with_references = any(each.reference for each in shown)
+    heads = ["ATTEMPT", "STATE", "REASON", "EXIT", "WORKER", "STARTED", "ENDED", "TOOK", "CPU", "MEMORY"]
+    heads += ["REFERENCE"] if with_references else []
     rows = [
         (
             AttemptKey(job.number, 0, each.attempt).shown(each.number if job.is_array else 0),
@@ -49,9 +52,9 @@ def print_attempts(job: Job, tasks: Sequence[Task]) -> None:
             iso(each.ended_at) or "-",
             took(each.started_at, each.ended_at, now),
             *_use(each),
+            *((each.reference or "-",) if with_references else ()),
         )
-        for task in tasks
-        for each in task.attempts or (task,)
+        for each in shown
     ]
     print_table(heads, rows)
 

@@ -76,10 +76,18 @@ def show(ctx: click.Context, /, name: str, as_json: bool, quiet: bool) -> None:
             ("labels", ", ".join(f"{name}={value}" for name, value in worker.offer.labels)),
             ("tasks", f"{worker.running} running, {worker.assigned} assigned"),
             ("address", worker.address),
+            ("elsewhere", _elsewhere(worker)),
             ("version", worker.version),
             ("registered", iso(worker.registered_at)),
             ("heard", ago(worker.last_heard_at, now)),
         )
+
+
+def _elsewhere(worker: Worker) -> str:
+    """What it is called there, and more about that."""
+    elsewhere = worker.offer.elsewhere
+    facts = ", ".join(f"{name}={value}" for name, value in elsewhere.metadata)
+    return f"{elsewhere.external_id}  {facts}".strip()
 
 
 def _all(ctx: click.Context) -> tuple[Worker, ...]:

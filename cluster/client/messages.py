@@ -122,6 +122,7 @@ def task_of(message: job_pb2.Task) -> Task:
         next_try_at=message.next_try_at,
         assigned_at=message.assigned_at,
         grown=message.grown,
+        reference=message.reference,
     )
 
 

@@ -244,6 +244,7 @@ class Task:
     next_try_at: float = 0.0  # between two attempts: when the next one is
     assigned_at: float = 0.0  # while one is under way: when a worker was given tasks of its job last
     grown: int = 0  # how many of its attempts took too much memory, of a job with `grow`
+    reference: str = ""  # how the engine that runs that attempt calls it; empty: it runs on the worker's own machine
 
     def _repr_html_(self) -> str:
         from cluster.client.notebook import task_html

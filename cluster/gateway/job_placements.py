@@ -58,7 +58,7 @@ def _placement(job: int, attempt: Any) -> Mapping[str, Any]:
         "attempt": attempt.attempt,
         "node": attempt.worker_name,
         "node-id": attempt.worker_id,
-        "reference": f"{attempt.worker_id}/{key}",
+        "reference": attempt.reference or f"{attempt.worker_id}/{key}",
         "assigned-at": iso(attempt.assigned_at) if attempt.assigned_at else None,
         "began-at": iso(attempt.started_at) if attempt.started_at else None,
         "ended-at": iso(attempt.ended_at) if attempt.ended_at else None,

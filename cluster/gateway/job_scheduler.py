@@ -172,8 +172,8 @@ def _node(worker: Any) -> Mapping[str, Any]:
         "hostname": labels.get("hostname", worker.name),
         "uri": f"https://{worker.address}" if worker.address else "",
         "id": worker.id,
-        "external-id": labels.get("external-id", ""),
-        "metadata": labels,
+        "external-id": labels.get("external-id", worker.offer.external_id),
+        "metadata": {**dict(sorted(worker.offer.metadata.items())), **labels},
     }
 
 

@@ -340,6 +340,7 @@ def task_to_proto(view: TaskView) -> job_pb2.Task:
         started_at=view.started_at,
         next_try_at=view.next_try_at,
         assigned_at=view.given_at,
+        reference=view.reference,
     )
     if view.line is not None:
         task.line = view.line

@@ -10,6 +10,7 @@ from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import OPTIONS, JobSpec
 from cluster.domain.job.spec_making import spec_of
+from cluster.domain.session.elsewhere import KnownElsewhere
 from cluster.domain.session.offer import Offer
 from cluster.v1 import job_pb2
 
@@ -124,12 +125,16 @@ def offer_to_proto(offer: Offer) -> job_pb2.Offer:
         labels=dict(offer.labels),
         limits_memory=offer.limits_memory,
         sandbox=offer.sandbox,
+        external_id=offer.elsewhere.external_id,
+        metadata=dict(offer.elsewhere.metadata),
+        reference=offer.elsewhere.reference,
     )
 
 
 def offer_from_proto(message: job_pb2.Offer) -> Offer:
     sums, labels = sorted(message.sums.items()), sorted(message.labels.items())
-    return Offer(tuple(sums), tuple(message.gpus), tuple(labels), message.limits_memory, message.sandbox)
+    elsewhere = KnownElsewhere(message.external_id, tuple(sorted(message.metadata.items())), message.reference)
+    return Offer(tuple(sums), tuple(message.gpus), tuple(labels), message.limits_memory, message.sandbox, elsewhere)
 
 
 def to_text(data: bytes) -> str:

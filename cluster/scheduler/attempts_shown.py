@@ -1,11 +1,13 @@
 """The attempts of single tasks: those that have ended, and the one under way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.scheduler.view_sizes import size_of_task
 from cluster.domain.scheduler.views import TaskView
+from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store
 
@@ -23,13 +25,13 @@ async def with_attempts(driver: Driver, number: int, tasks: Sequence[TaskView]) 
         some = tasks[at : at + AT_ONCE]
         ends = await driver.fetch(lambda store, some=some: [_ends(store, number, task) for task in some])  # type: ignore[misc]
         workers = {end.worker_id for several in ends for end in several}
-        names = await driver.read(
+        known = await driver.read(
             lambda core, workers=workers: {  # type: ignore[misc]
-                worker: core.workers[worker].record.name for worker in workers if worker in core.workers
+                worker: core.workers[worker].record for worker in workers if worker in core.workers
             }
         )
         for task, several in zip(some, ends, strict=True):
-            attempts = tuple(_attempts(task, several, names))
+            attempts = tuple(_attempts(number, task, several, known))
             size += sum(map(size_of_task, attempts))
             if size > MOST_BYTES and found:
                 return found
@@ -42,15 +44,20 @@ def _ends(store: Store, number: int, task: TaskView) -> list[TaskEnd]:
     return [end for end in store.ends_of_task(number, task.index, MOST) if end.attempt <= task.attempt]
 
 
-def _attempts(task: TaskView, ends: Sequence[TaskEnd], names: dict[str, str]) -> Iterator[TaskView]:
+def _attempts(
+    number: int, task: TaskView, ends: Sequence[TaskEnd], known: Mapping[str, WorkerRecord]
+) -> Iterator[TaskView]:
     for end in ends:
+        worker = known.get(end.worker_id)
+        key = AttemptKey(number, task.index, end.attempt)
         yield TaskView(
             index=task.index,
             number=task.number,
             state=end.state,
             attempt=end.attempt,
             worker_id=end.worker_id,
-            worker_name=names.get(end.worker_id, ""),
+            worker_name=worker.name if worker else "",
+            reference=worker.offer.elsewhere.reference_of(key) if worker else "",
             reason=end.reason,
             exit_code=end.exit_code,
             started_at=end.started_at,

@@ -7,6 +7,7 @@ from itertools import accumulate, chain
 from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
@@ -163,6 +164,7 @@ def _task(
         line=line,
         end=end,
         grown=job.tries.grown.of(shown.index) if job.grows else 0,
+        reference=_reference(core, worker_id, job, shown.index, end.attempt if end else shown.attempt),
         given_at=job.given_at if shown.worker_id and end is None else 0.0,
     )
     if end:
@@ -176,3 +178,8 @@ def _task(
     if shown.state is TaskState.RUNNING and end is None and not job.record.spec.is_array:
         return replace(task, started_at=job.started_at)
     return task
+
+
+def _reference(core: SchedulerCore, worker_id: str, job: Job, index: int, attempt: int) -> str:
+    worker = core.workers.get(worker_id)
+    return worker.record.offer.elsewhere.reference_of(AttemptKey(job.record.number, index, attempt)) if worker else ""

@@ -20,6 +20,7 @@ from cluster.domain.job.script import HEAD
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
 from cluster.domain.job.spec_making import spec_of
 from cluster.domain.job.usage import NOTHING_USED, Usage
+from cluster.domain.session.elsewhere import KnownElsewhere
 from cluster.domain.session.offer import NOTHING, Offer
 
 _HELD = struct.Struct("<HII")  # bytes of the worker's id, attempt, bounds that follow
@@ -148,14 +149,18 @@ def pack_offer(offer: Offer) -> str:
     """JSON; empty for nothing."""
     if offer == NOTHING:
         return ""
-    return json.dumps([dict(offer.sums), offer.gpus, dict(offer.labels), offer.limits_memory, offer.sandbox])
+    elsewhere = [offer.elsewhere.external_id, offer.elsewhere.metadata, offer.elsewhere.reference]
+    return json.dumps([dict(offer.sums), offer.gpus, dict(offer.labels), offer.limits_memory, offer.sandbox, elsewhere])
 
 
 def unpack_offer(text: str) -> Offer:
     if not text:
         return NOTHING
-    sums, gpus, labels, *limits = json.loads(text)  # of a version before without the last
-    return Offer(tuple(sums.items()), tuple(gpus), tuple(labels.items()), *limits)
+    sums, gpus, labels, *more = json.loads(text)  # of a version before without the last
+    if len(more) > 2:
+        external_id, metadata, reference = more[2]
+        more[2] = KnownElsewhere(external_id, tuple((name, value) for name, value in metadata), reference)
+    return Offer(tuple(sums.items()), tuple(gpus), tuple(labels.items()), *more)
 
 
 def pack_apart(spec: JobSpec) -> str:

@@ -6,8 +6,10 @@ from typing import Protocol
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.amounts import MEMORY, parse_amounts
+from cluster.domain.session.elsewhere import KnownElsewhere
 from cluster.domain.session.offer import Offer, check_offer, parse_gpus, parse_labels
 from cluster.worker.capacity import available_memory, found_gpus
+from cluster.worker.elsewhere import found_elsewhere
 from cluster.worker.runners import ENGINES
 from cluster.worker.runners.engine import Engine
 
@@ -38,10 +40,11 @@ def check_engine_options(options: OfferOptions) -> None:
 def offer_through(engine: Engine | None, options: OfferOptions, sandbox: str) -> Offer:
     """What jobs may have here, or there, where an engine runs them: as we were told, and labels that say where."""
     if engine is None:
-        return replace(offer_of(options), sandbox=sandbox)
+        return replace(offer_of(options), sandbox=sandbox, elsewhere=found_elsewhere())
     told = told_offer(options)
     labels = {**{name: value for name, value in engine.metadata.items() if value}, **dict(told.labels)}
-    return replace(told, labels=tuple(sorted(labels.items())), limits_memory=True)
+    elsewhere = KnownElsewhere(engine.external_id, tuple(sorted(engine.metadata.items())), engine.reference)
+    return replace(told, labels=tuple(sorted(labels.items())), limits_memory=True, elsewhere=elsewhere)
 
 
 def offer_of(options: OfferOptions) -> Offer:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cluster.worker.runners.ecs import EcsEngine, EcsSettings
+from tests.patience import PATIENCE
 from tools.environments import environment
 
 REGION = "eu-west-1"
@@ -58,6 +59,7 @@ class Aws:
 @contextmanager
 def serving() -> Iterator[Aws]:
     import boto3
+    from botocore.config import Config
 
     program = Path(__file__).with_name("aws_server.py")
     command = [str(environment("checks")), str(program)]
@@ -66,8 +68,10 @@ def serving() -> Iterator[Aws]:
         assert process.stdin
         assert process.stdout
         endpoint = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        patient = Config(read_timeout=PATIENCE)
         ec2, ecs, logs = (
-            boto3.client(name, region_name=REGION, endpoint_url=endpoint) for name in ("ec2", "ecs", "logs")
+            boto3.client(name, region_name=REGION, endpoint_url=endpoint, config=patient)
+            for name in ("ec2", "ecs", "logs")
         )
         subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
         group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.base.errors import ClusterError
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Started
 from cluster.domain.launcher.sightings import Sight, Sighting
-from cluster.domain.worker.engine_orders import ContainerOrder
+from cluster.domain.session.elsewhere import OWNER, KnownElsewhere
+from cluster.domain.worker.engine_orders import OWNER_LENGTH, ContainerOrder
 from cluster.worker.runners import ECS, ecs, engine_containers, engine_of
 from cluster.worker.runners.engine import EngineFull
 from tests.engines.aws import Aws, aws  # noqa: F401 (a fixture)
@@ -21,7 +23,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_codes_output_and_variables_are_the_commands_own(aws: Aws, tmp_path: Path) -> None:  # noqa: F811
-    # S3.5
+    # S3.5, S3.9, S3.11
+    engine = aws.engine()
+
     async def case(agent: EngineAgent) -> None:
         agent.start(agent.template("echo $WORD $CLUSTER_TASK; echo wrong >&2; exit 7"), "5.1#1")
         agent.start(agent.template("kill -9 $$"), "6.0#2")
@@ -33,11 +37,15 @@ def test_codes_output_and_variables_are_the_commands_own(aws: Aws, tmp_path: Pat
         assert (failed.out, failed.err) == (len(text), 0)
         killed = await agent.end_of("6.0#2")
         assert (killed.reason, killed.code, killed.signal) == ("signal:SIGKILL", None, "SIGKILL")
+        (name,) = {name for name in aws.made() if name.endswith("-5-1-1")}
+        assert engine.external_id.endswith(":cluster/jobs")
+        known = KnownElsewhere(reference=engine.reference.replace(OWNER, agent.runner.hello.incarnation[:OWNER_LENGTH]))
+        assert known.reference_of(AttemptKey(5, 1, 1)) == f"jobs/{name}"
         refused = await agent.end_of("7.0#1")
         assert refused.reason == endings.LAUNCH_FAILED
         assert refused.text.endswith("runs a command of the image, and has nothing for: --upload")
 
-    run(aws.engine(), tmp_path, case)
+    run(engine, tmp_path, case)
 
 
 def test_what_is_stopped_or_takes_too_long_ends_so(aws: Aws, tmp_path: Path) -> None:  # noqa: F811

@@ -9,6 +9,7 @@ from time import time
 from typing import Any
 
 from cluster.domain.job.amounts import MEMORY
+from cluster.domain.session.elsewhere import KnownElsewhere
 from cluster.domain.session.messages import Assign, Stop
 from cluster.domain.session.offer import Offer
 from cluster.gateway.bodies import most_of
@@ -177,6 +178,14 @@ def test_each_attempt_is_told_with_its_node_its_reference_and_its_end(tmp_path: 
         assert ([each["task"] for each in page], more) == ([1, 2], True)
         page, more = await told(2, "?limit=2&skip=2")
         assert ([each["reference"] for each in page], more) == ([f"{W1}/2.2#1"], False)
+        await worker.deregister("going")
+        engine = gateway.cluster.worker(W2, "engine")
+        engine.offer = Offer(elsewhere=KnownElsewhere(reference="jobs/cluster-ab-{job}-{index}-{attempt}"))
+        await engine.connect()
+        await new(gateway, {"command": "true"})
+        await engine.hear(Assign)
+        (running,) = (await gateway.ask("GET", "/scheduler/jobs/3/placements")).json["placements"]
+        assert running["reference"] == "jobs/cluster-ab-3-0-1"
 
     in_gateway(tmp_path, body)
 
@@ -211,7 +220,7 @@ def test_nodes_are_listed_that_can_take_a_job(tmp_path: Path) -> None:  # S3.8, 
         small.own_address = "192.168.0.1:30000"
         labels = (("external-id", "i-0abc"), ("hostname", "node01.internal"), ("zone", "a"))
         small.offer = Offer(labels=labels)
-        large.offer = Offer(sums=((MEMORY, 1 << 34),))
+        large.offer = Offer(sums=((MEMORY, 1 << 34),), elsewhere=KnownElsewhere("arn:task/1", (("kind", "ecs"),)))
         assert (await gateway.ask("GET", "/scheduler/nodes/available")).json == {"nodes": []}
         await small.connect()
         (node,) = (await gateway.ask("GET", "/scheduler/node/available")).json["nodes"]
@@ -225,6 +234,8 @@ def test_nodes_are_listed_that_can_take_a_job(tmp_path: Path) -> None:  # S3.8, 
             "metadata": dict(labels),
         }
         await large.connect()
+        node = (await gateway.ask("GET", "/scheduler/node/available?cpus=2")).json["nodes"][0]
+        assert (node["external-id"], node["metadata"]) == ("arn:task/1", {"kind": "ecs"})
         assert await names("GET") == ["large", "small"]
         assert await names("GET", "?cpus=2") == await names("GET", "?mem=1G") == ["large"]
         assert await names("GET", "?need=zone=='a'") == await names("GET", "?worker=small") == ["small"]

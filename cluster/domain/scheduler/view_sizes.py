@@ -46,7 +46,7 @@ def size_of_spec(spec: JobSpec, detail: Detail = Detail.WHOLE) -> int:
 
 
 def size_of_task(view: TaskView) -> int:
-    texts = [view.worker_id, view.worker_name, view.reason]
+    texts = [view.worker_id, view.worker_name, view.reason, view.reference]
     if view.end is not None:
         texts += [view.end.detail, view.end.signal]
     return _NUMBERS + size_of_texts(texts) + len(view.line or b"")

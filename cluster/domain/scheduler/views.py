@@ -71,6 +71,7 @@ class TaskView:
     attempts: tuple["TaskView", ...] = ()  # where they are asked for: its attempts, in order
     next_try_at: float = 0.0  # Unix seconds at which it is tried again; 0: it is not, or not known when
     given_at: float = 0.0  # while an attempt is under way: when its worker was given tasks of its job last; else 0
+    reference: str = ""  # how the engine that runs that attempt calls it; empty: there is none
 
 
 class HeldJob(NamedTuple):

@@ -18,6 +18,7 @@ from cluster.domain.job.amounts import (
     parse_pair,
 )
 from cluster.domain.job.sandbox import SANDBOXES
+from cluster.domain.session.elsewhere import NOWHERE, KnownElsewhere, check_elsewhere
 
 MAX_UNIT = 64  # characters of a gpu's id, which may be a UUID
 MAX_LABEL = 255  # characters of a label's value
@@ -29,13 +30,15 @@ Labels = tuple[tuple[str, str], ...]  # by name, each once, in the order of the 
 class Offer:
     """`sums`: resources that tasks share by amount, memory in bytes. `gpus`: ids of units, each of which one task has
     at a time. `limits_memory`: a task that takes more memory than it asked for is ended there; else asking for memory
-    keeps room for it, and nothing more. `sandbox`: what shuts jobs in (`domain/job/sandbox.py`); empty: nothing."""
+    keeps room for it, and nothing more. `sandbox`: what shuts jobs in (`domain/job/sandbox.py`); empty: nothing.
+    `elsewhere`: what all that is called there."""
 
     sums: Amounts = ()
     gpus: tuple[str, ...] = ()
     labels: Labels = ()
     limits_memory: bool = False
     sandbox: str = ""
+    elsewhere: KnownElsewhere = NOWHERE
     amounts: Mapping[str, int] = field(init=False, compare=False, repr=False)  # of each resource, gpus counted
 
     def __post_init__(self) -> None:
@@ -82,6 +85,7 @@ def check_offer(offer: Offer) -> None:
     for name, value in offer.labels:
         check_resource_name(name)
         check_label_value(value)
+    check_elsewhere(offer.elsewhere)
 
 
 def check_unit(unit: str) -> str:

@@ -19,6 +19,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.now import Now
 from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.session.elsewhere import OWNER
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import (
     Assign,
@@ -35,6 +36,7 @@ from cluster.domain.session.messages import (
 )
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.worker.closing import Closing
+from cluster.domain.worker.engine_orders import OWNER_LENGTH
 from cluster.domain.worker.fetching import Fetches
 from cluster.domain.worker.held_attempts import HeldAttempts
 from cluster.domain.worker.held_commands import effect_of
@@ -158,7 +160,10 @@ class WorkerCore:
 
     def _on_launcher_connected(self, event: LauncherConnected, now: float, effects: list[WorkerEffect]) -> None:
         self._launcher, self._incarnation = True, event.incarnation
-        self.offer = replace(self.offer, limits_memory=event.limits_memory)
+        elsewhere = self.offer.elsewhere
+        reference = elsewhere.reference.replace(OWNER, event.incarnation[:OWNER_LENGTH])
+        elsewhere = replace(elsewhere, reference=reference)
+        self.offer = replace(self.offer, limits_memory=event.limits_memory, elsewhere=elsewhere)
         self.held = HeldAttempts(event.running, event.backlog, event.frozen)
         self.outbox = Outbox()
         self._fetches.keep(self.held.__contains__)

@@ -6,9 +6,11 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.amounts import GPUS
 from cluster.domain.job.rows import filled, texts_of, variable_of
 from cluster.domain.launcher.template import Item, Template
+from cluster.domain.session.elsewhere import OWNER, KnownElsewhere
 from cluster.domain.worker.journal import keys_of
 
 OWNER_LENGTH = 12  # hex digits that tell the containers of one worker from those of another
+NAME_PATTERN = f"cluster-{OWNER}-{{job}}-{{index}}-{{attempt}}"  # of a container
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class ContainerOrder:
 
 def container_name(owner: str, key: AttemptKey) -> str:
     """Letters, digits and hyphens, at most 63 of them: what every engine takes. Another attempt has another one."""
-    return f"cluster-{owner[:OWNER_LENGTH]}-{key.job}-{key.index}-{key.attempt}"
+    return KnownElsewhere(reference=NAME_PATTERN.replace(OWNER, owner[:OWNER_LENGTH])).reference_of(key)
 
 
 def name_parts(name: str) -> tuple[str, str, str, str]:

@@ -17,7 +17,7 @@ from typing import Any
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.launcher.sightings import Sight, Sighting
 from cluster.domain.worker.ecs_tasks import LONGEST_OVERRIDES, no_room, overrides_of, sighting_of
-from cluster.domain.worker.engine_orders import ContainerOrder
+from cluster.domain.worker.engine_orders import NAME_PATTERN, ContainerOrder
 from cluster.engines.aws_api import boto3, botocore_exceptions, code_of, line_of, refusal, said_by
 from cluster.worker.runners.engine import EngineFull, EngineRefused, OutputPart, Tell, Wanted
 
@@ -56,6 +56,8 @@ class EcsEngine:
         self._container = settings.container
         self._missing: dict[str, float] = {}  # since when ECS does not know it, by reference
         self._logs: tuple[str, str] | None = None  # group, and what begins the name of each stream
+        self.external_id = settings.cluster
+        self.reference = f"{settings.cluster}/{NAME_PATTERN}"
         self.metadata = {"engine": "ecs", "ecs-cluster": settings.cluster, "ecs-region": settings.region}
         boto = boto3("--runner ecs")
         try:
@@ -69,7 +71,8 @@ class EcsEngine:
         settings = self._settings
         try:
             found = self._ecs.describe_clusters(clusters=[settings.cluster])["clusters"]
-            if not any(each["status"] == "ACTIVE" for each in found):
+            self.external_id = next((each["clusterArn"] for each in found if each["status"] == "ACTIVE"), "")
+            if not self.external_id:
                 raise InvalidInput(f"ECS has no cluster {settings.cluster!r} that is active in {self._region}")
             definition = self._ecs.describe_task_definition(taskDefinition=settings.task_definition)["taskDefinition"]
         except botocore_exceptions().ClientError as error:

@@ -32,12 +32,17 @@ Wanted = Callable[[], Mapping[str, str]]  # of containers that have not ended: n
 
 
 class Engine(Protocol):
-    """`name`: as `--runner` calls it. `metadata`: what it is, by keys, for people."""
+    """`name`: as `--runner` calls it. `metadata`: what it is, by keys, for people. `external_id`: how others call it,
+    once it was checked. `reference`: how it calls an attempt (domain/session/elsewhere.py)."""
 
     @property
     def name(self) -> str: ...
     @property
     def metadata(self) -> Mapping[str, str]: ...
+    @property
+    def external_id(self) -> str: ...
+    @property
+    def reference(self) -> str: ...
 
     def check(self) -> None:
         """ClusterError, in one line, for what keeps it from running anything."""

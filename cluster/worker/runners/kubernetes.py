@@ -15,7 +15,7 @@ from typing import Any
 
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.launcher.sightings import Sight, Sighting
-from cluster.domain.worker.engine_orders import ContainerOrder, name_parts
+from cluster.domain.worker.engine_orders import NAME_PATTERN, ContainerOrder, name_parts
 from cluster.domain.worker.kubernetes_answers import OLDEST, may_be_taken_later, version_of
 from cluster.domain.worker.kubernetes_logs import LogReader
 from cluster.domain.worker.kubernetes_pods import (
@@ -74,6 +74,8 @@ class KubernetesEngine:
         self._pods = f"/api/v1/namespaces/{settings.namespace}/pods"
         self._tails: dict[str, KubernetesTail] = {}
         self._waits: dict[str, str] = {}  # why a Pod has no node yet, as was logged
+        self.external_id = f"{self._api.address}/api/v1/namespaces/{settings.namespace}"
+        self.reference = f"{settings.namespace}/{NAME_PATTERN}"
         self.metadata = {"engine": "kubernetes", "kubernetes-namespace": settings.namespace}
 
     def check(self) -> None:
