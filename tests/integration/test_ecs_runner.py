@@ -129,6 +129,41 @@ def test_what_was_ordered_without_an_answer_is_found_before_it_is_given_back(
     run(engine, tmp_path, case)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_an_order_that_comes_after_it_was_given_up_is_ended(
+    aws: Aws,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    again: bool,
+) -> None:
+    """`again`: by the next agent."""
+    engine, sent = aws.engine(), list[ContainerOrder]()
+    make = engine.make
+
+    def on_its_way(order: ContainerOrder) -> Sighting:
+        sent.append(order)
+        raise EngineFull("it does not answer")
+
+    async def case(agent: EngineAgent) -> None:
+        key = f"{11 + again}.0#1"
+        agent.start(agent.template("exec sleep 1000"), key)
+        while not sent:  # noqa: ASYNC110 (nobody tells of it)
+            await asyncio.sleep(0.01)
+        agent.runner.recall([key])
+        assert (await agent.end_of(key)).reason == endings.RETURNED
+        if again:
+            await agent.runner.close()  # as a crash
+            await agent.begin()
+        assert not (await asyncio.to_thread(make, sent[0])).sight.over, "it has come to ECS"
+        while not (seen := await asyncio.to_thread(engine.find, sent[0].name)) or not seen.sight.over:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(engine, "make", on_its_way)
+    monkeypatch.setattr(engine_containers, "PAUSE", 0.05)
+    monkeypatch.setattr(engine_containers, "LOOK_DOUBTED", 0.05)
+    run(engine, tmp_path, case)
+
+
 def test_what_ecs_does_not_know_yet_is_not_lost(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     engine, told, arn = aws.engine(), list[Sighting](), "arn:aws:ecs:eu-west-1:1:task/shell/5"
     assert isinstance(engine, ecs.EcsEngine)

@@ -62,6 +62,32 @@ def acked(agent: EngineAgent) -> None:
     agent.runner.ack(agent.reports[-1].seq)
 
 
+def test_a_pod_that_comes_after_its_order_was_given_up_is_deleted(
+    kube: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, sent = kube.engine(), list[ContainerOrder]()
+    make = engine.make
+
+    def on_its_way(order: ContainerOrder) -> Sighting:
+        sent.append(order)
+        raise EngineFull("it does not answer")
+
+    async def case(agent: EngineAgent) -> None:
+        agent.start(agent.template("exec sleep 1000"), "11.0#1")
+        while not sent:  # noqa: ASYNC110 (nobody tells of it)
+            await asyncio.sleep(0.01)
+        agent.runner.recall(["11.0#1"])
+        assert (await agent.end_of("11.0#1")).reason == endings.RETURNED
+        await agent.runner.close()  # as a crash
+        await agent.begin()
+        await asyncio.to_thread(make, sent[0])
+        await until_gone(kube)
+
+    monkeypatch.setattr(engine, "make", on_its_way)
+    monkeypatch.setattr(engine_containers, "PAUSE", 0.05)
+    run(engine, tmp_path, case)
+
+
 def pod_of(kube: Kube, key: str) -> dict[str, object]:
     job, index, attempt = key.replace("#", ".").split(".")
     [pod] = [each for each in kube.pods() if each["metadata"]["name"].endswith(f"-{job}-{index}-{attempt}")]

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 2.0  # seconds until an engine that has no room, or does not answer, is asked again
 LOOK = 1.0  # seconds between two looks for more output of one container
+DOUBTED_FOR = 600.0  # seconds in which an order without an answer may still come to its engine, after it was given up
+LOOK_DOUBTED = 5.0  # seconds between two questions whether it has
 _SILENT = (Sight.PENDING, Sight.UNMADE)  # of these nothing was written
 
 T = TypeVar("T")
@@ -69,6 +71,8 @@ class EngineContainers:
         self._chores: set[asyncio.Task[None]] = set()
         self._forgetting: set[str] = set()  # names of containers
         self._full = ""  # why the engine has taken nothing lately
+        self._doubted: set[str] = set()  # names of what nobody wants, and the engine may have or get all the same
+        self._doubts: list[tuple[str, float]] = []  # names, and until when, to be written down; 0: it is settled
 
     def checked(self, template: Template) -> Template:
         """The template as it is for an engine: no user of this machine, and refused if it asks for what is not
@@ -85,7 +89,20 @@ class EngineContainers:
         news, self._news = self._news, []
         return news
 
+    def take_doubts(self) -> list[tuple[str, float]]:
+        """Names of orders that were given up without an answer, and until when these may still come to the engine (Unix
+        seconds); 0: no more."""
+        doubts, self._doubts = self._doubts, []
+        return doubts
+
     # -- what is to be done
+
+    def doubt(self, name: str, until: float) -> None:
+        """Nobody wants that container: if the engine has it, or gets it by then, it is ended."""
+        if name not in self._doubted:
+            self._doubted.add(name)
+            self._doubts.append((name, until))
+            self._chore(self._settle(name, until))
 
     def adopt(self, held: HeldContainer) -> None:
         container = self._add(held.item, held.template)
@@ -130,10 +147,13 @@ class EngineContainers:
 
     def _forget_soon(self, name: str, reference: str) -> None:
         self._forgetting.add(name)
-        task = self._loop.create_task(self._forget(name, reference))
+        self._chore(self._forget(name, reference)).add_done_callback(lambda _: self._forgetting.discard(name))
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
-        task.add_done_callback(lambda _: self._forgetting.discard(name))
+        return task
 
     async def close(self) -> None:
         self.over.set()
@@ -160,7 +180,7 @@ class EngineContainers:
     ) -> None:
         """Orders it until the engine has taken it, or refused, or nobody wants it any more. An order without an answer
         may have been taken: it is not given back before the engine was asked for it."""
-        order, is_unsure = order_of(container.name, item, template), False
+        order, is_unsure, was_unsure = order_of(container.name, item, template), False, False
         if adopted and not await self._find(container):
             return
         while (attempt := self._attempt(container)) is not None:
@@ -175,6 +195,8 @@ class EngineContainers:
                 if self._attempt(container) is not attempt or attempt.slot is None:
                     continue
                 self.ended(container.key)
+                if was_unsure:  # the engine does not have it, and may get it yet
+                    self.doubt(container.name, time.time() + DOUBTED_FOR)
                 self._tell(ev.SlotReturned(attempt.slot.number, [container.key]))
                 return
             try:
@@ -184,7 +206,7 @@ class EngineContainers:
                 self._told(container, Sighting(container.name, Sight.UNMADE, text=str(refusal)))
                 return
             except (EngineFull, OSError) as full:
-                is_unsure = True
+                is_unsure = was_unsure = True
                 if str(full) != self._full:
                     self._full = str(full)
                     logger.warning("%s takes nothing more just now: %s", self._engine.name, full)
@@ -259,6 +281,23 @@ class EngineContainers:
         except EngineFull as full:
             logger.warning("%s keeps %s, which has ended: %s", self._engine.name, name, full)
 
+    async def _settle(self, name: str, until: float) -> None:
+        """Ends that container whenever the engine has it, unless it was ordered anew."""
+        while time.time() < until and name not in self._by_name:
+            try:
+                seen = await self._call(self._engine.find, name)
+                if seen is not None and name not in self._by_name:
+                    if seen.sight.over:
+                        await self._forget(name, seen.reference)
+                        break
+                    logger.warning("%s has %s, which nobody wants any more: it is ended", self._engine.name, name)
+                    await self._call(self._engine.stop, name, seen.reference, 0.0)
+            except EngineFull as full:
+                logger.info("%s does not say whether it has %s: %s", self._engine.name, name, full)
+            await asyncio.sleep(LOOK_DOUBTED)
+        self._doubted.discard(name)
+        self._doubts.append((name, 0.0))
+
     async def _pause(self, container: Container, seconds: float) -> None:
         """Until something has happened to it, at most so long."""
         try:
@@ -299,8 +338,11 @@ class EngineContainers:
             container.early = seen
 
     def _seen_unknown(self, seen: Sighting) -> None:
-        """Its end is kept, or an earlier agent was told so, and has not come to say that nobody asks for it."""
-        if seen.sight.over and seen.name not in self._forgetting:
+        """Its end is kept, or an earlier agent was told so, and has not come to say that nobody asks for it; or its
+        order was given up, and came to the engine all the same."""
+        if not seen.sight.over:
+            self.doubt(seen.name, time.time() + DOUBTED_FOR)
+        elif seen.name not in self._forgetting:
             self._forget_soon(seen.name, seen.reference)
 
     def _told(self, container: Container, seen: Sighting) -> None:

@@ -62,6 +62,8 @@ class EngineRunner:
         self._containers = EngineContainers(engine, self._core, store.incarnation, self._pool, self._tell)
         self.hello = self._take_over(millicpus, offer)
         self._loop = asyncio.create_task(self._run())
+        for name, until in store.doubted():
+            self._containers.doubt(name, until)
         self._containers.start()
 
     def _take_over(self, millicpus: int, offer: Offer) -> EngineHello:
@@ -188,6 +190,8 @@ class EngineRunner:
             self._store.ordered([effect.item.key for effect in effects if isinstance(effect, ev.Spawn)])
             for key, reference, node in self._containers.take_news():
                 self._store.refer(key, reference, node)
+            for name, until in self._containers.take_doubts():
+                self._store.doubt(name, until)
             for effect in effects:
                 if isinstance(effect, ev.JournalReport):
                     self._store.report(effect.report)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.launcher.template import Item, Template
 
-VERSION = 1
+VERSION = 2
 _LEASE = struct.Struct("d")
 _SCHEMA = """
 create table kept (incarnation text not null, seq integer not null) strict;
@@ -39,6 +39,7 @@ create table held (
 ) strict;
 create table reports (seq integer primary key, kind text not null, body text not null) strict;
 """
+_DOUBTED = "create table doubted (name text primary key, until real not null) strict"
 
 
 class HeldContainer(NamedTuple):
@@ -65,10 +66,13 @@ class EngineStore:
             raise sqlite3.DatabaseError(f"it is of version {version}, this program knows {VERSION}: use a newer one")
         if version == 0:
             with self.at_once():
-                for statement in _SCHEMA.split(";\n")[:-1]:
+                for statement in (*_SCHEMA.split(";\n")[:-1], _DOUBTED):
                     self._db.execute(statement)
                 self._db.execute("insert into kept values (?, 0)", (uuid.uuid4().hex,))
                 self._db.execute(f"pragma user_version = {VERSION}")
+        if version == 1:
+            self._db.execute(_DOUBTED)
+            self._db.execute(f"pragma user_version = {VERSION}")
         self.incarnation, self.seq = self._db.execute("select incarnation, seq from kept").fetchone()
         self._lease = os.open(directory / "lease", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
@@ -103,6 +107,10 @@ class EngineStore:
         rows = self._db.execute("select kind, body from reports order by seq")
         return [(Ended if kind == "ended" else Started)(*json.loads(body)) for kind, body in rows]
 
+    def doubted(self) -> list[tuple[str, float]]:
+        """Names of orders that were given up without an answer, and until when they may come to the engine."""
+        return [(name, until) for name, until in self._db.execute("select name, until from doubted")]
+
     # -- what happens
 
     def take(self, template: Template, items: Iterable[Item]) -> None:
@@ -121,6 +129,12 @@ class EngineStore:
     def refer(self, key: str, reference: str, node: str) -> None:
         """How the engine calls the attempt's container, and which machine runs it."""
         self._db.execute("update held set reference = ?, node = ? where key = ?", (reference, node, key))
+
+    def doubt(self, name: str, until: float) -> None:
+        """`until`: Unix seconds; 0: that is settled."""
+        self._db.execute("delete from doubted where name = ?", (name,))
+        if until:
+            self._db.execute("insert into doubted values (?, ?)", (name, until))
 
     def report(self, report: Started | Ended) -> None:
         kind = "ended" if isinstance(report, Ended) else "started"
