@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -81,6 +82,11 @@ class Kube:
             and "subresource" not in entry["objectRef"]
             and "dryRun" not in entry["requestURI"]
         ]
+
+    def answers(self) -> Counter[int]:
+        """How often each code was the answer to who wanted to make a Pod, by the same log."""
+        entries = map(json.loads, (self.directory / "audit.log").read_text().splitlines())
+        return Counter(entry["responseStatus"]["code"] for entry in entries if "dryRun" not in entry["requestURI"])
 
     def pods(self, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.admin.call("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]
