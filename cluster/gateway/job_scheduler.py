@@ -173,7 +173,7 @@ def _node(worker: Any) -> Mapping[str, Any]:
         "uri": f"https://{worker.address}" if worker.address else "",
         "id": worker.id,
         "external-id": labels.get("external-id", worker.offer.external_id),
-        "metadata": {**dict(sorted(worker.offer.metadata.items())), **labels},
+        "metadata": dict(sorted({**worker.offer.metadata, **labels}.items())),
     }
 
 
