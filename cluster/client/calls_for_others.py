@@ -15,8 +15,8 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.client.connection import hanging_up
-from cluster.client.passing_on import MOST_OF_A_CALL, NotOffered, PassingOn
-from cluster.domain.base.errors import ClusterError, NotFound
+from cluster.client.passing_on import MOST_OF_A_CALL, PassingOn
+from cluster.domain.base.errors import ClusterError, NotFound, NotOffered
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
 from cluster.rpc.channel import dial
@@ -80,8 +80,8 @@ class CallsForOthers:
         return _CallingChannel(dial(self.address, credentials, self._name), self.address)
 
     async def one(self, method: Method, request: Any, shown: Proof, reads: bool = False) -> Any:
-        """The answer of a method that has one. Raises the scheduler's ClusterError, or Unreachable. `reads`: nothing
-        changes by the call, so others may get the same answer."""
+        """The answer of a method that has one. Raises the scheduler's ClusterError, Unreachable, or NotOffered.
+        `reads`: nothing changes by the call, so others may get the same answer."""
         data = request.SerializeToString()
         with self._connection() as connection, calling(self.address):
             if self._passes_on and len(data) <= MOST_OF_A_CALL and connection.passing_on.is_offered:

@@ -25,10 +25,6 @@ MOST_OF_A_MESSAGE = 12 * 1024  # of a message, but for one call more: what is la
 _Reading = tuple[str, bytes, Proof]  # method, request, and who asks
 
 
-class NotOffered(ClusterError):
-    """The scheduler is of a version before that: each call goes by itself there."""
-
-
 class PassingOn:
     """The calls of one connection. Make it inside the event loop; `close` it before the connection."""
 
@@ -49,8 +45,8 @@ class PassingOn:
 
     async def one(self, method: str, request: bytes, shown: Proof, patience: float, reads: bool = False) -> bytes:
         """The answer. Raises the scheduler's ClusterError, or Unreachable: also when there is none after `patience`
-        seconds, or NotOffered. When all are cancelled who wait for it, or wait no longer, the call ends at the
-        scheduler, too. `reads`: nothing changes by the call."""
+        seconds, or NotOffered: of this way, or of the call. When all are cancelled who wait for it, or wait no longer,
+        the call ends at the scheduler, too. `reads`: nothing changes by the call."""
         with self._future(self._call(method, request, shown, reads)) as future:
             try:
                 async with asyncio.timeout(patience):
@@ -118,7 +114,7 @@ class PassingOn:
         except grpc.aio.AioRpcError as error:
             why = error_of(error, self._address)
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                self.is_offered, why = False, NotOffered(str(why))
+                self.is_offered = False
             if isinstance(why, NotAuthenticated):  # what the gateway has shown, not what its callers have
                 why = Untrusted(f"the gateway is let in no more: {why}")
         finally:

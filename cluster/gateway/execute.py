@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cluster.client.job_fields import new_job_id
-from cluster.domain.base.errors import ClusterError
+from cluster.domain.base.errors import ClusterError, NotOffered
 from cluster.domain.job import endings
 from cluster.domain.job.spec import JobSpec
 from cluster.gateway.execute_answers import CodeOutcome, document, problem_in
@@ -154,9 +154,7 @@ class _CodeRun:
 
     async def end(self) -> CodeOutcome:
         """Hands it in, and waits until it has ended. Problem where no worker could ever run it."""
-        fields = {"id": self.id, "spec": spec_to_proto(self.spec), "patience": PATIENCE}
-        answer = await self.exchange.one("Jobs.SubmitAndWait", **fields)
-        job, self._early = answer.job, answer.output if answer.with_output else None
+        job = await self._handed_in()
         if job.no_worker_ever:
             await self.cancel("no worker can run it")
             why = "; ".join(job.pending_because)
@@ -167,6 +165,18 @@ class _CodeRun:
             return CodeOutcome(job, job_pb2.Task(reason=endings.OK))
         ended = await self.exchange.one("Jobs.Get", selector=self._selector, max_tasks=1, attempts=True)
         return CodeOutcome(ended.job, ended.tasks[0])
+
+    async def _handed_in(self) -> job_pb2.Job:
+        """The job, ended where that is soon."""
+        fields = {"id": self.id, "spec": spec_to_proto(self.spec)}
+        try:
+            answer = await self.exchange.one("Jobs.SubmitAndWait", patience=PATIENCE, **fields)
+        except NotOffered:  # by a scheduler that is older than its gateway
+            answer = await self.exchange.one("Jobs.Submit", **fields)
+        else:
+            self._early = answer.output if answer.with_output else None
+        job: job_pb2.Job = answer.job
+        return job
 
     async def _ended(self, job: job_pb2.Job) -> job_pb2.Job:
         """The job, which takes long, once it has ended."""
@@ -221,7 +231,7 @@ async def _hung_up(request: Request) -> None:
         pass
 
 
-_CALLS = ("Jobs.SubmitAndWait", "Jobs.Wait", "Jobs.Get", "Jobs.ReadOutput", "Jobs.Cancel")
+_CALLS = ("Jobs.SubmitAndWait", "Jobs.Submit", "Jobs.Wait", "Jobs.Get", "Jobs.ReadOutput", "Jobs.Cancel")
 _TEXT: Mapping[str, Schema] = {"text/plain": {"type": "string", "description": "What the code wrote to stdout."}}
 _ALL: Mapping[str, Schema] = {"application/json": {"type": "object", "description": "All that is known of the run."}}
 

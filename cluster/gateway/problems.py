@@ -61,6 +61,7 @@ _OF_ERRORS: dict[type[ClusterError], Kind] = {
     errors.NotAuthenticated: UNAUTHENTICATED,
     errors.NotPermitted: NOT_PERMITTED,
     errors.Unreachable: UNAVAILABLE,
+    errors.NotOffered: UNAVAILABLE,  # until the scheduler is as new as its gateway
     errors.Untrusted: UNAVAILABLE,  # of the gateway itself, which its caller cannot help
     errors.Unusable: UNAVAILABLE,
 }

@@ -21,6 +21,7 @@ from cluster.domain.base.errors import (
     Exhausted,
     Internal,
     NotAuthenticated,
+    NotOffered,
     NotReached,
     Unreachable,
     Untrusted,
@@ -48,6 +49,7 @@ _CODES: dict[type[ClusterError], grpc.StatusCode] = {
     errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
     errors.IdentityInUse: grpc.StatusCode.PERMISSION_DENIED,
     Unreachable: grpc.StatusCode.UNAVAILABLE,
+    NotOffered: grpc.StatusCode.UNIMPLEMENTED,
     Untrusted: grpc.StatusCode.UNAUTHENTICATED,
     Internal: grpc.StatusCode.INTERNAL,
 }
@@ -150,7 +152,7 @@ def _connection_error(code: grpc.StatusCode, details: str, address: str) -> Clus
         case grpc.StatusCode.CANCELLED:
             return Unreachable(f"the call to {address} was cut off")
         case grpc.StatusCode.UNIMPLEMENTED:
-            return ClusterError(
+            return NotOffered(
                 f"the server at {address} does not offer this; it may be of another version, or another port"
             )
         case grpc.StatusCode.RESOURCE_EXHAUSTED:

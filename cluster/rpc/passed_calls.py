@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from cluster.domain.base.errors import ClusterError, Exhausted, NotAuthenticated, NotPermitted
+from cluster.domain.base.errors import ClusterError, Exhausted, NotAuthenticated, NotOffered
 from cluster.domain.trust.identity import Peer
 from cluster.rpc.errors import HEADER
 from cluster.rpc.on_behalf import Proof
@@ -146,7 +146,9 @@ class _Stream:
             raise NotAuthenticated("a gateway brings one token or one certificate")
         handler = self._handlers.get(call.method)
         if handler is None:
-            raise NotPermitted(f"no gateway calls {call.method.rpartition('/')[2][:60]} for somebody")
+            raise NotOffered(
+                f"this scheduler offers no {call.method.rpartition('/')[2][:60]} to gateways; it may be older"
+            )
         response: bytes = await handler(call.request, context)
         return response
 

@@ -2,12 +2,13 @@
 
 import base64
 import json
+import re
 import shutil
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from tests.acceptance.command import Command
 from tests.acceptance.daemons import Daemons
 from tests.acceptance.door import Door
+from tests.integration.test_gateway_attacks import FORGED
+from tests.integration.test_gateway_http import HOST, LAST, SENT
 from tests.patience import PATIENCE
 from tools.environments import clean_environ, environment
 
@@ -66,6 +69,38 @@ def test_who_sends_or_reads_slowly_holds_up_nobody(door: Door, kind: str, tmp_pa
     assert answered
     # It probes the door itself, each second.
     assert "service available:   NO" not in said, said[-3000:]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0"])
+def test_behind_a_proxy_nothing_that_is_forged_counts(listen: str, tmp_path: Path) -> None:
+    """What comes through a proxy may have been written by anybody."""
+    with Daemons(Command(tmp_path)) as daemons:
+        door = Door(daemons)
+        daemons.start_scheduler("--http", f"{listen}:{door.port}", "--http-plain=behind-proxy")
+        shown = f"Authorization: Bearer {door.new_token('ada')}\r\n"
+        while _said(door.port, LAST.encode()) == b"":
+            pass
+        for what, (sent, expected) in SENT.items():
+            said = _said(door.port, sent.encode("latin-1"))
+            assert [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", said)] == expected, what
+        me = f"GET /v1/whoami HTTP/1.1\r\n{HOST}Connection: close\r\n"
+        for forged in (*((one,) for one in FORGED), FORGED):
+            lines = "".join(f"{line}\r\n" for line in forged)
+            assert _said(door.port, f"{me}{lines}\r\n".encode()).startswith(b"HTTP/1.1 401 "), forged
+            known = _said(door.port, f"{me}{shown}{lines}\r\n".encode())
+            assert b'"name": "ada", "role": "user"' in known, forged
+            elsewhere = me.replace(HOST, "Host: evil.example\r\n")
+            assert _said(door.port, f"{elsewhere}{shown}{lines}\r\n".encode()).startswith(b"HTTP/1.1 421 "), forged
+
+
+def _said(port: int, text: bytes) -> bytes:
+    """All answers until the other side hangs up. Empty: nobody is there."""
+    said = bytearray()
+    with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
+        plain.sendall(text)
+        while some := plain.recv(1 << 16):
+            said += some
+    return bytes(said)
 
 
 def test_two_hundred_followers_of_one_job_read_every_byte(door: Door) -> None:

@@ -179,6 +179,19 @@ def test_what_ends_soon_is_told_with_its_output_by_one_call_and_the_rest_by_othe
     in_gateway(tmp_path, body)
 
 
+def test_a_scheduler_that_is_older_than_its_gateway_is_asked_by_several_calls(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        passed, lacking = gateway.cluster.service._passed_calls, "/cluster.v1.Jobs/SubmitAndWait"
+        passed._handlers = {path: handler for path, handler in passed._handlers.items() if path != lacking}
+        asking, worker, assign = await begun(gateway)
+        await worker.finish(assign, SmallOutput(assign.attempts.job, 0, 1, b"out", b"err"))
+        answer = await asking
+        assert (answer.status, answer.body) == (200, b"out")
+        assert len((await gateway.ask("GET", "/v1/jobs")).json["jobs"]) == 1
+
+    in_gateway(tmp_path, body)
+
+
 def test_a_job_that_is_waited_for_is_the_same_by_the_same_id(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         call, worker = method("/cluster.v1.Jobs/SubmitAndWait"), gateway.cluster.worker()

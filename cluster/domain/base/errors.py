@@ -88,6 +88,10 @@ class NotReached(Unreachable):
     """No connection could be made: the call certainly did not happen."""
 
 
+class NotOffered(ClusterError):
+    """Who answers does not know such a call: it is of another version, or something else. Nothing was done."""
+
+
 class Untrusted(ClusterError):
     """Somebody answers, and cannot prove to be who we want, or does not believe who we are."""
 
