@@ -31,8 +31,8 @@ JOBS = ("1", "2", "2.3", "last", "sweep", "sweep:failed")  # all that there is o
 class Fuzzed:
     """A door, and what it says of itself."""
 
-    def __init__(self, door: Door, place: Path) -> None:
-        self.door, self._place = door, place
+    def __init__(self, door: Door, place: Path, request: pytest.FixtureRequest) -> None:
+        self.door, self._place, self._request = door, place, request
         self.description = json.loads(door.curl(f"{door.url}/v1/openapi.json").text)
 
     def token(self, role: str) -> str:
@@ -58,8 +58,16 @@ class Fuzzed:
         assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
         found = re.search(r"(\d+) generated", done.stdout)
         assert found, done.stdout[-2000:]
-        print(done.stdout[-1500:])
+        self._keep(int(found[1]))
         return int(found[1])
+
+    def _keep(self, cases: int) -> None:
+        """Prints how many there were, also where all went well, and keeps it in .pytest_cache."""
+        name, capture = self._request.node.name, self._request.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            print(f"\n{name}: {cases} cases")
+        cache = self._request.config.cache
+        cache.set("http/cases", {**cache.get("http/cases", {}), name: cases})
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +91,10 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 
 @pytest.mark.parametrize("role", ["viewer", "user", "admin"])
-def test_whatever_the_description_leaves_open_is_answered_as_it_says(door: Door, role: str, tmp_path: Path) -> None:
-    fuzzed = Fuzzed(door, tmp_path)
+def test_whatever_the_description_leaves_open_is_answered_as_it_says(
+    door: Door, role: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    fuzzed = Fuzzed(door, tmp_path, request)
     before = door.get("/v1/jobs").json
     left_out = [word for path in APART for word in ("--exclude-path", path)]
     assert fuzzed.cases(fuzzed.token(role), *left_out) >= LEAST
@@ -95,8 +105,8 @@ def test_whatever_the_description_leaves_open_is_answered_as_it_says(door: Door,
 
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 @pytest.mark.parametrize("role", ["viewer", "user", "admin"])
-def test_so_are_streams(working: Door, role: str, accept: str, tmp_path: Path) -> None:
-    fuzzed = Fuzzed(working, tmp_path)
+def test_so_are_streams(working: Door, role: str, accept: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    fuzzed = Fuzzed(working, tmp_path, request)
     for path in EVENTS:
         (operation,) = fuzzed.description["paths"][path].values()
         for parameter in operation["parameters"]:
@@ -108,7 +118,7 @@ def test_so_are_streams(working: Door, role: str, accept: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("role", ["viewer", "user", "admin"])
-def test_so_is_code(working: Door, role: str, tmp_path: Path) -> None:
-    fuzzed = Fuzzed(working, tmp_path)
+def test_so_is_code(working: Door, role: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    fuzzed = Fuzzed(working, tmp_path, request)
     assert fuzzed.cases(fuzzed.token(role), "--include-path", "/execute") >= LEAST_APART
     working.wait_until_it_answers()
