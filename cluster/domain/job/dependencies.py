@@ -4,7 +4,7 @@ Users write `--after 5` and the like; the scheduler keeps the numbers of the job
 for jobs that were there before it, or come with it (`cluster.domain.job.workflow`): so nothing ever waits in a circle.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -56,10 +56,9 @@ def dependencies_of(spec: JobSpec) -> list[Dependency]:
     return [Dependency(int(number), kind) for kind, field in _FIELDS for number in getattr(spec, field)]
 
 
-def references_of(spec: JobSpec) -> Iterator[str]:
+def references_of(spec: JobSpec) -> tuple[str, ...]:
     """The jobs that it waits for, as it names them."""
-    for _, field in _FIELDS:
-        yield from getattr(spec, field)
+    return (*spec.after, *spec.after_any, *spec.after_fail, *spec.after_each)
 
 
 def check_reference(text: str) -> None:

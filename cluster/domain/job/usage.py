@@ -4,6 +4,7 @@ All are whole numbers, so that sums are exact in whatever order they are made.
 """
 
 from enum import StrEnum
+from itertools import repeat
 from typing import NamedTuple
 
 MICRO = 1_000_000  # microseconds of a second
@@ -39,7 +40,7 @@ class Usage(NamedTuple):
 
     def kept(self) -> tuple[int, ...]:
         """As a store can keep it."""
-        return tuple(min(number, MOST_KEPT) for number in self)
+        return tuple(map(min, self, repeat(MOST_KEPT)))
 
 
 NOTHING_USED = Usage()

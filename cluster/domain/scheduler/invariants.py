@@ -43,7 +43,8 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         )
     looked = set(numbers)
     for worker in core.workers.values():
-        _claims_what_it_holds(core, worker, worker.jobs.keys() | looked)
+        if changed is None or looked:  # else nobody holds anything else than before
+            _claims_what_it_holds(core, worker, worker.jobs.keys() | looked)
         assert worker.session is None or core.sessions[worker.session] is worker, f"worker {worker.id}: stray session"
         assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
         if not goes_on:

@@ -245,7 +245,7 @@ def weight_of_waits(spec: JobSpec) -> int:
     """What the jobs or times that it waits for cost of a turn's room."""
     if spec.every:
         return schedules.NEXT_TIME
-    return sum(1 for _ in references_of(spec)) // DEPENDENCIES_A_UNIT if spec.waits else 0
+    return len(references_of(spec)) // DEPENDENCIES_A_UNIT if spec.waits else 0
 
 
 def _some_at_a_time(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:

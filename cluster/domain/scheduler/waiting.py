@@ -101,7 +101,7 @@ class Dependencies:
         """The time before which the job of that number was not to start has come."""
         if wait := self._state.followers.waits.get(number):
             wait.until = 0.0
-            if wait.job.go_on(wait.free()):
+            if not wait.open and wait.job.go_on(wait.free()):
                 self._state.touch(wait.job)
 
     def tell(self) -> None:
@@ -109,8 +109,9 @@ class Dependencies:
         is for forgetting those that wait no more."""
         state = self._state
         while state.room > 0 and (state.followers.stirred or self._telling):
-            stirred, state.followers.stirred = state.followers.stirred, {}
-            self._telling += [self._tell(job) for job in stirred.values()]
+            if stirred := state.followers.stirred:
+                state.followers.stirred = {}
+                self._telling += [self._tell(job) for job in stirred.values()]
             if next(self._telling[0], self) is self:
                 self._telling.popleft()
         while state.room > 0 and state.followers.over:
