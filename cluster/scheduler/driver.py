@@ -28,6 +28,7 @@ from cluster.scheduler.durable_reads import OnDisk, records_of_ids
 from cluster.scheduler.event_feed import EventFeed
 from cluster.scheduler.gathering import others_come
 from cluster.scheduler.job_log import tell
+from cluster.scheduler.leading import LeadUnsure
 from cluster.scheduler.patience import Patience
 from cluster.scheduler.store_reader import StoreReader
 from cluster.scheduler.store_writer import StoreWriter
@@ -40,7 +41,6 @@ T = TypeVar("T")
 
 _STOPPED = "the scheduler has stopped taking work and must be started again"
 _STOPPING = "the scheduler is stopping; try again when it is back"
-_MAY_NOT = "this scheduler could not tell the store for too long that it is there, and another may lead by now"
 LAST_TRY = 5.0  # seconds that the end of the process waits for the disk
 
 
@@ -224,7 +224,7 @@ class Driver:
         if self._stopping:
             raise Unreachable(_STOPPING)
         if not self._leads():
-            raise Unreachable(_MAY_NOT)
+            raise LeadUnsure
 
     # ── the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 

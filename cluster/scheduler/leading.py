@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from cluster.domain.base.errors import ClusterError, Conflict
+from cluster.domain.base.errors import ClusterError, Conflict, Unreachable
 from cluster.domain.scheduler.leadership import Contender, LeadWish, Roster, Sign, Tenure
 from cluster.store.interface import StoreTroubled, TakenOver
 from cluster.store.redis.connecting import place_of
@@ -16,6 +16,15 @@ from cluster.store.redis.lead import LeadAnswer, LeadTable
 logger = logging.getLogger(__name__)
 
 LEAST_LEASE, MOST_LEASE, USUAL_LEASE = 2.0, 20.0, 10.0  # seconds; jobs live for 45 s without a scheduler
+
+
+class LeadUnsure(Unreachable):
+    """For a moment, or for good."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this scheduler could not tell the store for too long that it is there, and another may lead by now"
+        )
 
 
 class SchedulerView(NamedTuple):

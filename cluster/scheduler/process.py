@@ -44,7 +44,7 @@ from cluster.rpc.server import expect_free
 from cluster.rpc.stop_signal import stop_signal
 from cluster.scheduler.garbage_collection import look_at_each_object_once
 from cluster.scheduler.gateway_certificate import certify
-from cluster.scheduler.leading import ALONE, USUAL_LEASE, Leading
+from cluster.scheduler.leading import ALONE, USUAL_LEASE, Leading, LeadUnsure
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.service import Addresses, SchedulerService, recovered
 from cluster.scheduler.standby import (
@@ -69,6 +69,7 @@ LEAST_LEASE, MOST_LEASE = 1.0, 86_400.0  # seconds: heartbeats come a few times 
 DEFAULT_LISTEN = "0.0.0.0:50000"
 TOKEN = "join-token"  # noqa: S105 (a name of a file)
 GATEWAY = "gateway"
+_AGAIN = 0.1  # seconds between two tries
 
 # The line that is printed on the first start. It may stay on a screen or in a log: enough for the first few machines.
 FIRST_TOKEN_LIFE = 900.0  # seconds
@@ -135,7 +136,15 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
             if stop:
                 remove_but_keep_room(directory / STATUS)
         async with leading_while(leading):
-            return 0 if stop and stop.is_set() else await _serve(options, addresses, shared, ready, leading, stop)
+            while not (stop and stop.is_set()):
+                try:
+                    return await _serve(options, addresses, shared, ready, leading, stop)
+                except LeadUnsure as error:  # this machine has stalled while it started; meanwhile it is kept again
+                    if leading.over.is_set():
+                        raise
+                    logger.warning("%s; it starts anew", error)
+                    await asyncio.sleep(_AGAIN)
+            return 0
 
 
 async def _serve(
@@ -164,6 +173,8 @@ async def _serve(
             if leading:
                 leading.changed = partial(_schedulers_changed, service, authority, directory)
                 leading.changed()
+        except LeadUnsure:
+            raise
         except (Exhausted, Unreachable) as error:  # the first start makes what must be kept
             raise Unusable(f"no cluster can be made in {directory}: {error}") from None
         await _first_of(stop.wait(), service.ended.wait(), over.wait())

@@ -20,14 +20,16 @@ from cluster.client.discovery import local_endpoint
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, NotFound, Unreachable
 from cluster.domain.scheduler.leadership import Contender, LeadWish
 from cluster.domain.trust.identity import IdentityKind
+from cluster.domain.trust.tokens import TokenRecord
 from cluster.pki.authority import open_authority
 from cluster.pki.files import write_private
 from cluster.rpc import channel
 from cluster.rpc.addresses import resolved
 from cluster.rpc.errors import calling
+from cluster.scheduler.admission import Admission
 from cluster.scheduler.backup import back_up
-from cluster.scheduler.leading import Leading, boot_clock
-from cluster.scheduler.process import SchedulerOptions, serve
+from cluster.scheduler.leading import Leading, LeadUnsure, boot_clock
+from cluster.scheduler.process import ReadyScheduler, SchedulerOptions, serve
 from cluster.scheduler.standby import StandbyNotes, shared_id
 from cluster.scheduler.store_migration import StoreMoved, move
 from cluster.store.interface import StoreFailed, StoreTroubled, TakenOver
@@ -330,6 +332,30 @@ def test_who_stands_by_lets_its_machine_find_the_leader_and_nobody_takes_the_job
             await serve(options, print)
 
     asyncio.run(play())
+
+
+def test_a_first_start_on_a_machine_that_stalls_goes_on_when_the_lead_is_kept_again(
+    empty: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shared := tmp_path / "shared").mkdir(mode=0o700)
+    options = SchedulerOptions(
+        *(tmp_path / "home", f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"),
+        **{"store": empty.url, "standby": True, "shared": shared},  # type: ignore[arg-type]
+    )
+    add, unsure, told = Admission.add, [LeadUnsure(), LeadUnsure()], list[ReadyScheduler]()
+
+    async def stalls(self: Admission, token: TokenRecord) -> None:
+        if unsure:
+            raise unsure.pop()
+        await add(self, token)
+
+    def ready(status: ReadyScheduler) -> None:
+        told.append(status)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Admission, "add", stalls)
+    assert asyncio.run(serve(options, ready)) == 0
+    assert (unsure, bool(told[0].join_token)) == ([], True)
 
 
 def test_what_cannot_stand_by_is_refused_in_one_line(empty: RedisServer, tmp_path: Path) -> None:
