@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from cluster.cli.exit_codes import INTERRUPTED
-from cluster.cli.submit_warnings import remark_on_workers
+from cluster.cli.submit_warnings import remark, remark_on_workers
 from cluster.cli.uploads import with_files
 from cluster.client.job_fields import new_job_id
 from cluster.client.job_file import JobFile
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cluster.client.aio import AsyncClient
 
 _OWN = ("file", "check", "as_json", "quiet")  # options that go with the file
+_OF_RESULTS = ("to", "flat")  # options of `cluster run` that say where files of one job come
+MOST_NAMED = 20  # jobs whose files are offered
 MOST_FOLLOWED = 10_000  # jobs that are followed together: so many selectors has one call
 MOST_LOOKED_AT = 100  # jobs of a file of which it is looked whether any worker can run them
 HEADS = ("JOB", "TASKS", "AFTER", "COMMAND")
@@ -89,7 +91,10 @@ def run_file(ctx: click.Context, path: str, *, quiet: bool) -> int:
             await _remark(cluster, numbers)
             known = {job.number: job for job in await cluster.list(*numbers)}
             plan = [known[numbers[place]] for place in workflow.order()]
-            return await Follower(cluster, plan, quiet, head_start).follow()
+            code = await Follower(cluster, plan, quiet, head_start).follow()
+            if code != INTERRUPTED:
+                _remark_on_results(numbers, file.specs)
+            return code
 
     return asyncio.run(work())
 
@@ -105,6 +110,15 @@ async def _remark(cluster: "AsyncClient", numbers: Sequence[int]) -> None:
         remark_on_workers(job)
 
 
+def _remark_on_results(numbers: Sequence[int], specs: Sequence[JobSpec]) -> None:
+    """On files that are kept and have not come here."""
+    keeping = [number for number, spec in zip(numbers, specs, strict=True) if spec.out]
+    if keeping:
+        more = " …" if keeping[MOST_NAMED:] else ""
+        jobs = " ".join(map(str, sorted(keeping)[:MOST_NAMED]))
+        remark(f"`cluster job fetch {jobs}{more} --to DIR` brings the files that are kept (out)")
+
+
 def refuse_others(ctx: click.Context) -> None:
     """InvalidInput where the command line says more about the jobs than the file's name."""
     if ctx.params["command"]:
@@ -113,6 +127,10 @@ def refuse_others(ctx: click.Context) -> None:
         is_typed = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if is_typed and name not in _OWN:
             what = f"--{name.replace('_', '-')} does not go with --file"
+            if name in _OF_RESULTS:
+                raise InvalidInput(
+                    f"{what}: `cluster job fetch JOB --to DIR` brings what a job of the file keeps (out)"
+                )
             raise InvalidInput(f"{what}: give it in the file, for all of its jobs in [defaults]")
 
 

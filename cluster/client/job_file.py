@@ -28,6 +28,7 @@ class JobFile:
         """Reads the file, `-`: stdin. InvalidInput names the file, line and column where they are known, the job and
         the key."""
         self.path = os.fspath(path)
+        self._base = os.path.abspath(os.path.dirname(self.path))  # which paths of the file are relative to
         self._text = _decoded(self.path, _content(self.path))
         self._is_json = self._text.lstrip().startswith("{")  # as no TOML begins
         try:
@@ -39,9 +40,8 @@ class JobFile:
         except WrongTable as error:
             raise self.wrong(error.path, str(error)) from None
         self.specs: list[JobSpec] = [job.spec for job in jobs]
-        base = os.path.abspath(os.path.dirname(self.path))
-        # What goes with each of them; paths of the file are relative to its own directory.
-        self.files = [JobFiles(job.upload, base, job.stdin or None) for job in jobs]
+        # What goes with each of them.
+        self.files = [JobFiles(job.upload, self._base, job.stdin or None) for job in jobs]
 
     def wrong(self, path: Path, text: str) -> InvalidInput:
         """An error about the table or key at that path."""
@@ -70,10 +70,10 @@ class JobFile:
             raise InvalidInput(f"{self.path}: its values lie in too many levels") from None
 
     def _load(self, path: str) -> bytes:
-        """What an option of a job reads: from the directory that we are in, as on the command line."""
+        """What an option of a job reads."""
         if path == STDIN:
             raise InvalidInput("a job of a file cannot read stdin: name a file")
-        content = _content(path)
+        content = _content(os.path.join(self._base, path))
         if not content.strip(b"\n"):
             raise InvalidInput("the file is empty, so there is nothing to run")
         return content

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.client.job_file import JobFile
+from cluster.domain.base.errors import InvalidInput
 from tests.acceptance.command import Command
 from tests.acceptance.terminal import on_a_terminal
 from tests.patience import PATIENCE
@@ -94,6 +96,40 @@ def test_what_is_wrong_with_a_file_is_one_line_and_changes_nothing(cluster: Comm
         assert words in cluster("job", "submit", "--file", str(path), *more).err
     assert "--check needs --file" in cluster("job", "submit", "--check", "--", "true").err
     assert cluster.ok("job", "list", "-q").text == before
+
+
+def test_every_path_of_a_file_is_relative_to_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "jobs").mkdir()
+    for name, text in {"lines": "x\ny\n", "s.sh": "#!/bin/sh\n#CLUSTER --retries 2\n", "t.csv": "a\n1\n"}.items():
+        (tmp_path / "jobs" / name).write_text(text)
+    file = """
+    [jobs.lines]
+    command = "echo {}"
+    each-line = "lines"
+    upload = "lines"
+    stdin = "lines"
+    [jobs.script]
+    script-file = "s.sh"
+    from-csv = "t.csv"
+    """
+    (tmp_path / "jobs" / "all.toml").write_text(file)
+    monkeypatch.chdir(tmp_path)
+    found = JobFile("jobs/all.toml")
+    assert [spec.lines for spec in found.specs] == [b"x\ny", b'{"a":"1"}']
+    assert (found.specs[1].retries, found.specs[1].script_name) == (2, "s.sh")
+    assert (found.files[0].base, found.files[0].upload) == (str(tmp_path / "jobs"), ("lines",))
+    (tmp_path / "jobs" / "lines").rename(tmp_path / "lines")  # where we are
+    with pytest.raises(InvalidInput, match=r"all.toml:4:\d+: job lines: each-line = 'lines': .*No such file"):
+        JobFile("jobs/all.toml")
+
+
+def test_files_that_are_kept_are_offered_at_the_end(cluster: Command) -> None:
+    text = '[defaults]\nout = "x"\n[jobs.b]\nafter = "a"\ncommand = "touch x"\n[jobs.a]\ncommand = "touch x"\n'
+    told = cluster.ok("run", "-q", "--file", "-", stdin=text.encode()).err
+    assert re.fullmatch(r"cluster: `cluster job fetch \d+ \d+ --to DIR` brings the files that are kept \(out\)\n", told)
+    refused = cluster("run", "--file", "-", "--to", "x", stdin=text.encode())
+    assert refused.code == 2
+    assert "`cluster job fetch JOB --to DIR` brings what a job of the file keeps (out)" in refused.err
 
 
 RUN = """
