@@ -65,21 +65,23 @@ def _chosen(selector: str, tasks: str, condition: str) -> str:
 
 @click.command()
 @click.argument("selector", shell_complete=jobs_here)
+@click.option("--once", is_flag=True, help="Of a job that comes again (--every), make one run more, now.")
 @as_json
 @quiet
 @connection
 @click.pass_context
-def rerun(ctx: click.Context, selector: str, as_json: bool, quiet: bool) -> None:
+def rerun(ctx: click.Context, selector: str, once: bool, as_json: bool, quiet: bool) -> None:
     """Run a whole job again, as a new job with the same spec, and return.
 
-    `cluster job show` tells of the new one which it repeats. A time of --at or --deadline that is over is left out.
+    `cluster job show` tells of the new one which it repeats. A time of --at or --deadline that is over is left out. A
+    job that comes again (--every) makes a second one that does, unless --once is given.
     """
     from cluster.cli.connection import client
     from cluster.cli.render import job_json, print_json
 
     async def work() -> Job:
         async with client(ctx) as cluster:
-            return await cluster.rerun(selector)
+            return await cluster.rerun(selector, once=once)
 
     job = asyncio.run(work())
     if as_json:
@@ -88,4 +90,7 @@ def rerun(ctx: click.Context, selector: str, as_json: bool, quiet: bool) -> None
         print(job.number)
     else:
         print(f"job {job.number} submitted, as job {job.rerun_of} was")
+    if job.spec.every and not quiet:
+        words = f"job {job.number} comes again (--every), beside job {job.rerun_of}; `cluster job cancel` ends either"
+        print(f"cluster: {words}; --once runs it once, now", file=sys.stderr)
     sys.stdout.flush()

@@ -12,6 +12,7 @@ from cluster.cli.options import as_json
 from cluster.client.config import CLIENT_KEYS, SECTIONS, config_path, state_root
 from cluster.client.discovery import choose, found_credentials, local_scheduler
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import format_number
 
 
 @click.group()
@@ -36,12 +37,23 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
     else:
-        shown = [(key, "-" if value in (None, "", ()) else str(value), source) for key, value, source in rows]
+        shown = [(key, _said(value), source) for key, value, source in rows]
         print_table(("KEY", "VALUE", "SOURCE"), shown)
 
 
 Row = tuple[str, Any, str]
 _PASSWORD = re.compile(r"(?<=://)[^/?#@]*:[^/?#@]*(?=@)|(?<=[?&]password=)[^&#]*")  # of a URL, with its user
+
+
+def _said(value: Any) -> str:
+    """As one would write it into the file."""
+    if value in (None, "", ()):
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(_said, value))
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def _places(ctx: click.Context) -> list[Row]:
@@ -80,14 +92,15 @@ def _daemon(ctx: click.Context, name: str) -> list[Row]:
     path = str(config_path())
     rows: list[Row] = []
     for key, option in keys_of(command).items():
-        source = daemon.get_parameter_source(key)
+        name_of_value = str(option.name)
+        source = daemon.get_parameter_source(name_of_value)
         variable = option.resolve_envvar_value(daemon)
         if source is ParameterSource.ENVIRONMENT or variable is not None:
-            words = f"{daemon.auto_envvar_prefix}_{key.upper()}"
+            words = f"{daemon.auto_envvar_prefix}_{name_of_value.upper()}"
             _check(daemon, option, words, variable)
         else:
             words = path if source is ParameterSource.DEFAULT_MAP else "default"
-        value = daemon.params.get(key)
+        value = daemon.params.get(name_of_value)
         if key == "cpus" and value:
             value /= 1000
         rows.append((f"{name}.{key}", _without_password(value) if isinstance(value, str) else value, words))

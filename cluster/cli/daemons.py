@@ -29,12 +29,16 @@ class DaemonCommand(click.Command):
 def keys_of(command: click.Command) -> dict[str, click.Option]:
     """The keys that the command's section may have: the options that its help shows, with _ for -."""
     options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
-    return {str(option.name): option for option in options if option.name not in NOT_CONFIGURED}
+    return {_key_of(option): option for option in options if option.name not in NOT_CONFIGURED}
+
+
+def _key_of(option: click.Option) -> str:
+    return next(flag for flag in option.opts if flag.startswith("--"))[2:].replace("-", "_")
 
 
 def configured(command: click.Command) -> dict[str, Any]:
-    """The values that the configuration file has for the command. InvalidInput for a key or a type that it does not
-    take."""
+    """The values that the configuration file has for the command, by the names of its parameters. InvalidInput for a
+    key or a type that it does not take."""
     path = config_path()
     section = str(command.name)
     values = read_config(path, required="CLUSTER_CONFIG" in os.environ).get(section, {})
@@ -54,7 +58,7 @@ def configured(command: click.Command) -> dict[str, Any]:
             option.type.convert(value, option, None)
         except click.UsageError as error:
             raise InvalidInput(f"{path}: {key} in [{section}]: {error.message}") from None
-    return values
+    return {str(keys[key].name): value for key, value in values.items()}
 
 
 def _several(path: Path, section: str, key: str, value: Any, option: click.Option) -> list[str]:

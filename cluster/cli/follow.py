@@ -254,6 +254,7 @@ class Follower:
                 self._progress.update(list(self._latest.values()))
         if not self._left.done() and self._have_ended and self._asking:
             self._answered("g")
+            print(f"cluster: {self._what} {'has' if self._is_one else 'have'} ended meanwhile", file=sys.stderr)
 
     def _say_why(self) -> None:
         """Says why the job still waits. Where no worker can take it, that was said when it was submitted."""

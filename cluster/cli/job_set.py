@@ -6,17 +6,31 @@ from typing import Any
 import click
 
 from cluster.cli.changed_jobs import tell_changed
+from cluster.cli.job_inputs import TYPED
 from cluster.cli.options import as_json, connection, quiet
 from cluster.cli.submit import F, click_option
 from cluster.cli.tab_completion import jobs_here
 from cluster.client.types import Job
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.changes import CHANGEABLE_OPTIONS, check_changes, named
+from cluster.domain.job.kinds import SWITCH
 
 
 def _changes(command: F) -> F:
     for option in reversed(CHANGEABLE_OPTIONS):
         command = click_option(option, is_change=True)(command)
+    for option in TYPED:
+        if option not in CHANGEABLE_OPTIONS:
+            command = click.option(
+                option.flag, is_flag=option.kind is SWITCH, hidden=True, expose_value=False, callback=_refused
+            )(command)
     return command
+
+
+def _refused(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value:
+        what = f"{param.opts[0]} of a job stays as it was handed in"
+        raise InvalidInput(f"{what}: cancel it, and hand it in anew (`cluster job set --help` lists what changes)")
 
 
 @click.command("set")

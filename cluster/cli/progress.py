@@ -131,7 +131,10 @@ class Lines:
         self._latest = total, words
         self._speed.see(now, done)
         if now - self._last >= PLAIN_INTERVAL:
-            self._say(ended=False)
+            if total and done >= total:
+                self._said = True  # `close` says it
+            else:
+                self._say(ended=False)
 
     def hide(self) -> None:
         """Nothing to do: a line does not move."""

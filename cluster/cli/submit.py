@@ -43,11 +43,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMAND_LINE = {"allow_interspersed_args": False}
 
 
-def job_options(command: F) -> F:
-    """What a job is made of, and how to reach the cluster; the same for `run` and `submit`."""
+def run_options(command: F) -> F:
+    """What a job is made of that `run` waits for."""
+    return job_options(command, hidden=ONLY_SUBMITTED)
+
+
+def job_options(command: F, hidden: Collection[str] = ()) -> F:
+    """What a job is made of, and how to reach the cluster; help does not show the fields that are `hidden`."""
     options: list[Callable[[F], F]] = []
     for each in TYPED:
-        options.append(click_option(each))
+        options.append(click_option(each, hidden=each.field in hidden))
         if each.field == "script":
             help = "Run the script with, as in bash."
             options.append(click.option("--with", "interpreter", default="", metavar="INTERPRETER", help=help))
@@ -57,10 +62,17 @@ def job_options(command: F) -> F:
     return command
 
 
-def click_option(option: Option, *, is_change: bool = False) -> Callable[[F], F]:
+ONLY_SUBMITTED = (
+    "every",
+    "overlap",
+    "catch_up",
+)  # fields that `run` refuses: such jobs never end
+
+
+def click_option(option: Option, *, is_change: bool = False, hidden: bool = False) -> Callable[[F], F]:
     """As the command line has it, which collects its value; of variables and lines what was typed, for `spec_of`.
     `is_change`: it is None where it is not given, and a switch can be turned off."""
-    how: dict[str, Any] = {"help": option.help}
+    how: dict[str, Any] = {"help": option.help, "hidden": hidden}
     if option.kind is SWITCH and is_change:
         return click.option(f"{option.flag}/--no-{option.flag[2:]}", default=None, **how)
     if option.kind is SWITCH:
@@ -146,7 +158,7 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
 
 @click.command("run", context_settings=COMMAND_LINE)
 @click.option("--file", metavar="FILE", type=click.Path(), help="Run all jobs of a job file (-: stdin).")
-@job_options
+@run_options
 @click.option("--to", metavar="DIR", type=click.Path(), help="Bring what --out keeps into DIR (default: here).")
 @click.option("--flat", is_flag=True, help="Of an array bring all into DIR itself, not each task's into DIR/NUMBER.")
 @click.option(

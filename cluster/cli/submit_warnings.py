@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from cluster.cli.quick.options import is_file_of_ours, is_no_program
+from cluster.cli.quick.options import is_file_of_ours, is_no_program, option_of_ours
 from cluster.client.discovery import Endpoint
 from cluster.client.types import Job
 from cluster.domain.base.printable import printable
@@ -36,6 +36,8 @@ def remark_on_job(job: Job, spec: JobSpec, endpoint: Endpoint) -> None:
         remark(f"--cwd {spec.cwd}: there is no such directory here now, and tasks cannot start without it")
     if spec.argv and not (spec.script_text or spec.cwd) and (odd := odd_program(spec.argv[0], endpoint.is_embedded)):
         remark(odd)
+    if "--" not in sys.argv and (word := option_of_ours(spec.argv)):
+        remark(f"{word} went to the command {spec.argv[0]}: options for us stand before it (and -- before it says so)")
     remark_on_workers(job)
 
 

@@ -8,6 +8,7 @@ from cluster.domain.base.printable import printable
 
 GAP = 2  # between two columns
 LEAST = 8  # of a column that gives way: fewer letters than that tell nothing, and cost the others theirs
+NAMES = 13  # columns of the names of facts, where none is longer
 USUAL_WIDTH = 80  # columns of a terminal that does not say how many it has
 
 
@@ -28,9 +29,10 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_facts(*facts: tuple[str, object]) -> None:
     """What is known of one thing, a line each: name and value. Those without a value are left out."""
-    for name, value in facts:
-        if value not in ("", None):
-            print(f"{name:<13} {printable(str(value))}")
+    shown = [(printable(name), value) for name, value in facts if value not in ("", None)]
+    width = max([NAMES, *(width_of(name) for name, _ in shown)])
+    for name, value in shown:
+        print(f"{name}{' ' * (width - width_of(name))} {printable(str(value))}")
 
 
 def fit(natural: Sequence[int], kept: Sequence[bool], room: int) -> list[int]:

@@ -197,28 +197,33 @@ for command in (list_workers, show, drain, resume):
 
 
 @worker.command("remove")
-@click.argument("worker", metavar="WORKER", shell_complete=workers_here)
+@click.argument("workers", metavar="WORKER...", nargs=-1, required=True, shell_complete=workers_here)
 @click.option("--revoke", is_flag=True, help="Expel it: every certificate of it is refused, its session is cut.")
 @yes
 @silent
 @connection
 @click.pass_context
-def remove(ctx: click.Context, /, worker: str, revoke: bool, yes: bool, quiet: bool) -> None:
-    """Take a worker off the list, by its id or name: a machine that is gone, or one that is to be expelled (--revoke).
+def remove(ctx: click.Context, /, workers: tuple[str, ...], revoke: bool, yes: bool, quiet: bool) -> None:
+    """Take workers off the list, by their ids or names: machines that are gone, or that are to be expelled (--revoke).
 
-    What it runs is given up as for any worker that is unreachable, when it has certainly stopped; until then it is
+    What one runs is given up as for any worker that is unreachable, when it has certainly stopped; until then it is
     listed as removed. One that is not expelled is listed again when it comes back.
     """
     from cluster.cli.confirmation import confirm
     from cluster.cli.connection import client
 
-    async def work() -> RemovedWorker:
+    async def work() -> None:
         async with client(ctx) as cluster:
-            return await cluster.remove_worker(worker, revoke=revoke)
+            for worker in workers:
+                _tell_removed(await cluster.remove_worker(worker, revoke=revoke), revoke, quiet)
 
     if revoke and not yes:
-        confirm(f"Worker {worker} is expelled for good. Remove?")
-    removed = asyncio.run(work())
+        them = f"Worker {workers[0]} is" if len(workers) == 1 else f"{len(workers)} workers are"
+        confirm(f"{them} expelled for good. Remove?")
+    asyncio.run(work())
+
+
+def _tell_removed(removed: RemovedWorker, revoke: bool, quiet: bool) -> None:
     name = f"{removed.name} ({removed.id})" if removed.name else removed.id
     held = f"; {removed.held} tasks that it holds are given up when they have certainly stopped" if removed.held else ""
     if not quiet:

@@ -139,8 +139,8 @@ class Backend(KeepingBackend, PoolsBackend, Protocol):
     async def retry(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
         """Tries failed and cancelled tasks again. Returns the jobs as they are now, and the number of these tasks."""
 
-    async def rerun(self, selector: str, job_id: str) -> Job:
-        """Submits a job with that id and the spec of the selected one."""
+    async def rerun(self, selector: str, job_id: str, once: bool) -> Job:
+        """Submits a job with that id and the spec of the selected one; `once`: but for what makes that come again."""
 
     async def queue(self) -> QueueStatus:
         """The queue as it is now."""

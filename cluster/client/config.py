@@ -72,4 +72,8 @@ def check_keys(path: Path, section: str, given: dict[str, Any], allowed: dict[st
     """InvalidInput for the first key that the section does not have."""
     for key in given:
         if key not in allowed:
-            raise InvalidInput(f"{path}: unknown key {key!r} in [{section}]; it may have: {', '.join(sorted(allowed))}")
+            from difflib import get_close_matches  # 3 ms, where a key is wrong
+
+            close = get_close_matches(key.replace("-", "_"), allowed, 1)
+            there = f"the nearest is {close[0]!r}" if close else f"it may have: {', '.join(sorted(allowed))}"
+            raise InvalidInput(f"{path}: unknown key {key!r} in [{section}]; {there}")

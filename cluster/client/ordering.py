@@ -40,9 +40,10 @@ class OrderVerbs:
         Conflict where there are none."""
         return await self._backend().retry(selector_texts(selectors))
 
-    async def rerun(self, selector: str | int, *, id: str | None = None) -> Job:
-        """Submits a new job with the spec of the selected one; the same `id` again returns the same new job."""
-        return await self._backend().rerun(selector_texts([selector])[0], id or new_job_id())
+    async def rerun(self, selector: str | int, *, once: bool = False, id: str | None = None) -> Job:
+        """Submits a new job with the spec of the selected one; the same `id` again returns the same new job. `once`: of
+        a job that comes again the new one runs once, now."""
+        return await self._backend().rerun(selector_texts([selector])[0], id or new_job_id(), once)
 
     async def set_priority(self, *selectors: str | int, priority: int) -> tuple[tuple[Job, ...], int]:
         """From now on these jobs have that priority, -1000 to 1000; only an admin raises one. Answers them as they are

@@ -183,8 +183,8 @@ class JobsServiceBackend(ContentCalls, ResultCalls, KeepingCalls, PoolCalls):
             answer = await self._jobs.Retry(jobs_pb2.RetryRequest(selectors=selectors_of(selectors)))
         return await self._all_of(answer, selectors), answer.tasks
 
-    async def rerun(self, selector: str, job_id: str) -> Job:
-        request = jobs_pb2.RerunRequest(selector=selectors_of([selector])[0], id=job_id)
+    async def rerun(self, selector: str, job_id: str, once: bool) -> Job:
+        request = jobs_pb2.RerunRequest(selector=selectors_of([selector])[0], id=job_id, once=once)
         with self._calling():
             return job_of((await self._jobs.Rerun(request)).job)
 

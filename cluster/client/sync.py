@@ -191,9 +191,9 @@ class Client:
         """Tries failed and cancelled tasks again. See AsyncClient.retry."""
         return self._do(self._inner.retry(*selectors))
 
-    def rerun(self, selector: str | int, *, id: str | None = None) -> Job:
+    def rerun(self, selector: str | int, *, once: bool = False, id: str | None = None) -> Job:
         """Submits a new job with the spec of the selected one."""
-        return self._do(self._inner.rerun(selector, id=id))
+        return self._do(self._inner.rerun(selector, once=once, id=id))
 
     def delete(self, *selectors: str | int) -> Deleted:
         """Deletes jobs that have ended, with their output. See AsyncClient.delete."""

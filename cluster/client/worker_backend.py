@@ -159,7 +159,7 @@ class WorkerBackend:
     async def retry(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
         self._refuse_to_try_again()
 
-    async def rerun(self, selector: str, job_id: str) -> Job:
+    async def rerun(self, selector: str, job_id: str, once: bool) -> Job:
         self._refuse_to_try_again()
 
     async def history(self, wanted: WantedHistory) -> HistoryPage:

@@ -11,6 +11,7 @@ from functools import partial
 
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.wall_time import iso
 from cluster.domain.job.conditions import Condition
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, parse_selector, refuse_condition
@@ -173,6 +174,9 @@ async def _why_missing(driver: Driver, caller: Caller, selector: Selector, missi
     if not stone and sees_all and selector.kind is SelectorKind.NUMBER:
         number = int(selector.value)
         if 0 < number < driver.peek(lambda core: core.next_number) and driver.is_on_disk(number):
+            if made_at := await driver.fetch(lambda store: store.keeping.skipped(number)):
+                lost = f"if it came after the backup of {iso(made_at)}, which the scheduler goes on from, it is lost"
+                return NotFound(f"there is no job {number}: {lost}")
             return NotFound(f"job {number} was deleted, longer ago than is remembered")
     return missing
 

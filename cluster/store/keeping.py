@@ -50,6 +50,10 @@ class Keeping(Protocol):
         """What is remembered of a job that was deleted."""
         ...
 
+    def skipped(self, number: int) -> float:
+        """Of when the backup was (Unix seconds) whose restoring made numbers go on beyond this one; 0: none did."""
+        ...
+
     def tombstone_of_id(self, job_id: str) -> Tombstone | None: ...
 
     def output_expired(self, job: int) -> OutputExpired | None:

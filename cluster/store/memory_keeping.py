@@ -121,6 +121,9 @@ class MemoryKeeping:
     def tombstone(self, number: int) -> Tombstone | None:
         return self._kept.tombstones.get(number)
 
+    def skipped(self, number: int) -> float:
+        return 0.0  # nobody restores what is in memory, or comes from elsewhere
+
     def tombstone_of_id(self, job_id: str) -> Tombstone | None:
         return next((stone for stone in self._kept.tombstones.values() if stone.id == job_id), None)
 

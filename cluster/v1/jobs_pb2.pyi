@@ -421,12 +421,14 @@ class RetryResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., tasks: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class RerunRequest(_message.Message):
-    __slots__ = ("selector", "id")
+    __slots__ = ("selector", "id", "once")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    ONCE_FIELD_NUMBER: _ClassVar[int]
     selector: Selector
     id: str
-    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+    once: bool
+    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., id: _Optional[str] = ..., once: _Optional[bool] = ...) -> None: ...
 
 class RerunResponse(_message.Message):
     __slots__ = ("job",)

@@ -42,6 +42,8 @@ WRONG: Mapping[tuple[str, ...], str] = {
     ("--retry-on", "exitt:3"): "'exitt:3' is no cause",
     ("--resource", "licence=0"): "'licence=0' is no amount",
     ("--grow", "cpus=2x"): "'cpus=2x' does not say how memory grows",
+    ("--name", "123"): "a job cannot be called '123': as a selector that means job 123",
+    ("--name", "last"): "as a selector that means the newest job; use a letter before it",
     ("--catch-up",): "--overlap and --catch-up need --every",
 }
 OF_FILES = {

@@ -19,10 +19,12 @@ def shown(command: Command, *arguments: str, env: dict[str, str] | None = None) 
 def test_each_layer_covers_the_next(command: Command) -> None:  # S2.13
     assert shown(command)["scheduler.listen"] == ("0.0.0.0:50000", "default")
     file = command.home / "config.toml"
-    file.write_text('[scheduler]\nlisten = "10.0.0.1:1"\n[worker]\ncpus = 0.5\n[client]\nscheduler = "head:1"\n')
+    file.write_text(
+        '[scheduler]\nlisten = "10.0.0.1:1"\n[worker]\ncpus = 0.5\nfor = "4h"\n[client]\nscheduler = "head:1"\n'
+    )
     rows = shown(command)
     assert rows["scheduler.listen"] == ("10.0.0.1:1", str(file))
-    assert rows["worker.cpus"] == (0.5, str(file))
+    assert (rows["worker.cpus"], rows["worker.for"]) == ((0.5, str(file)), (14400.0, str(file)))
     assert rows["client.scheduler"] == ("head:1", str(file))
     variables = {"CLUSTER_SCHEDULER_LISTEN": "10.0.0.2:2", "CLUSTER_WORKER_CPUS": "3", "CLUSTER_SCHEDULER": "head:2"}
     rows = shown(command, env=variables)
@@ -78,7 +80,8 @@ def test_a_variable_that_its_role_would_refuse_is_not_shown_as_in_force(command:
         ("[client\n", ["is not TOML"]),
         ("[pool]\nx = 1\n", ["'pool'", "[client], [scheduler], [worker], [gateway], [pools]"]),
         ("listen = 1\n", ["'listen'", "[client], [scheduler], [worker]"]),
-        ('[client]\nshceduler = "x:1"\n', ["'shceduler'", "[client]", "credentials, direct, scheduler"]),
+        ('[client]\nshceduler = "x:1"\n', ["'shceduler'", "[client]", "the nearest is 'scheduler'"]),
+        ('[client]\nhost = "x:1"\n', ["'host'", "it may have: credentials, direct, scheduler"]),
         ("[client]\nscheduler = 5\n", ["scheduler", "[client]", "5", "text"]),
     ],
 )

@@ -114,7 +114,7 @@ def test_a_receiver_by_https_is_told_what_failed_and_only_whom_the_operator_name
         mail.chmod(0o755)
         fifo = command.home / "told"
         os.mkfifo(fifo)
-        config = {"notify_urls": urls, "notify_commands": [f"mail={mail} {fifo}"]}
+        config = {"notify_url": urls, "notify_command": [f"mail={mail} {fifo}"]}
         lines = [f"{key} = {json.dumps(value)}" for key, value in config.items()]
         (command.home / "config.toml").write_text("\n".join(["[scheduler]", *lines]))
         command.ok("up", "--cpus", "1", env={"SSL_CERT_FILE": str(ours)})

@@ -63,6 +63,11 @@ def test_in_a_pipe_lines_come_now_and_then_and_at_the_end_if_any_came(
     slow.update([array(0, 3)])
     slow.close()
     assert capsys.readouterr().err == "cluster: 3/3 ended after 10s\n"
+    late = JobsProgress()
+    clock.now += PLAIN_INTERVAL
+    late.update([array(0, 3)])
+    late.close()
+    assert capsys.readouterr().err == "cluster: 3/3 ended after 10s\n", "once"
 
 
 def test_a_line_tells_the_rate_and_the_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

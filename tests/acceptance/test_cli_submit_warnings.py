@@ -79,5 +79,12 @@ def test_lines_without_a_place_in_the_command_are_told_of(cluster: Command) -> N
         assert cluster.ok(*each, *words, stdin=b"a\nb\n").err == ""
 
 
+def test_an_option_behind_the_command_is_told_of_unless_all_is_the_commands(cluster: Command) -> None:
+    words = "--cpus went to the command true: options for us stand before it (and -- before it says so)\n"
+    assert cluster.ok("run", "true", "--cpus", "2").err == f"cluster: {words}"
+    for fine in (("run", "--", "true", "--cpus", "2"), ("run", "true", "--colour")):
+        assert cluster.ok(*fine).err == ""
+
+
 def test_a_count_of_one_is_one_task(cluster: Command) -> None:
     assert cluster.ok("job", "submit", "--array", "7", "--", "true").text.endswith(" submitted (1 task)\n")

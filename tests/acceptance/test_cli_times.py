@@ -75,13 +75,24 @@ def test_a_schedule_says_when_it_runs_next_and_is_cancelled(cluster: Command) ->
     )  # fmt: skip
     assert told["waits_until"].endswith("-01-01T06:00:00.000Z")
     assert "it runs next at 2" in cluster.ok("job", "why", number).text
-    assert "until 2" in cluster.ok("job", "list", number).text
+    assert "next at 2" in cluster.ok("job", "list", number).text
+    refused = cluster("job", "set", number, "--every", "@hourly")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--every of a job stays as it was handed in: cancel it" in refused.err
+    once = cluster.ok("job", "rerun", "--once", "-q", number).text.strip()
+    assert cluster.ok("job", "wait", once).text == f"job {once} succeeded\n"
+    cluster.ok("job", "pause", number)
+    assert "while it is paused, it does not run then" in cluster.ok("job", "why", number).text
+    cluster.ok("job", "resume", number)
     waited = cluster("job", "wait", "all")
     assert waited.err == f"cluster: job {number} comes again (--every), and is not waited for\n"
     assert f"job {number} " not in waited.text
     assert cluster.ok("job", "wait", "newyear").err == waited.err, "a name may mean a schedule, with its runs"
     nothing = cluster("job", "logs", "newyear")
     assert (nothing.code, nothing.err.count("\n"), "has had no run yet" in nothing.err) == (1, 1, True)
+    second = cluster.ok("job", "rerun", number)
+    assert f"comes again (--every), beside job {number}; `cluster job cancel` ends either" in second.err
+    cluster.ok("job", "cancel", str(int(once) + 1))
     cluster.ok("job", "cancel", number)
     assert cluster("job", "wait", number).code == 143
     assert "never ends: hand it in with `cluster job submit`" in cluster("run", "--every", "@daily", "--", "true").err

@@ -26,6 +26,8 @@ from cluster.domain.base.quantities import (
         ("1h30m", 5400),
         ("1.5h", 5400),
         ("2d", 172800),
+        ("1w", 604800),
+        ("5min", 300),
         ("500ms", 0.5),
         ("1d2h3m4s5ms", 93784.005),
         ("0", 0),

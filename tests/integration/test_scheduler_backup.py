@@ -69,6 +69,8 @@ def test_what_is_restored_goes_on_and_runs_nothing_twice(tmp_path: Path) -> None
             waits = (await user.get("3")).job
             assert waits.pause.by == "restore"
             assert "this may have run since" in waits.pause.reason
+            with pytest.raises(NotFound, match="there is no job 4: if it came after the backup of 20"):
+                await user.get("4")
             new = await user.submit("new")
             assert new.number == done.next_job
             assert (await worker.hear(Assign)).attempts.job == new.number  # and not job 3

@@ -33,6 +33,16 @@ def is_no_program(word: str) -> bool:
     return not any(os.path.isfile(file) and os.access(file, os.X_OK) for file in there)
 
 
+def option_of_ours(command: Sequence[str]) -> str:
+    """The first word of the command that is an option of jobs, and may have been meant for us; empty: none is."""
+    if not any(word.startswith("--") for word in command):
+        return ""
+    from cluster.domain.job.spec import OPTIONS
+
+    flags = {option.flag for option in OPTIONS if option.flag}
+    return next((word for word in command if word.partition("=")[0] in flags), "")
+
+
 # By its flag: the option's name, and what makes its value from the word after it; None: it is true by being there.
 Own = Mapping[str, tuple[str, Callable[[str], Any] | None]]
 QUIET: Own = {"--quiet": ("quiet", None), "-q": ("quiet", None)}
@@ -61,7 +71,10 @@ def of_job(words: Sequence[str], options: Own) -> tuple[Values, Values, list[str
     rest = iter(words)
     for word in rest:
         if word == "--" or not word.startswith("-"):
-            return values, fields, [*([] if word == "--" else [word]), *rest]
+            command = [*([] if word == "--" else [word]), *rest]
+            if word != "--" and option_of_ours(command):
+                raise Elsewhere("there is something to say about that")
+            return values, fields, command
         if word in options:
             values[options[word][0]] = True
         else:

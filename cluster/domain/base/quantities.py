@@ -4,21 +4,21 @@ import re
 
 from cluster.domain.base.errors import InvalidInput
 
-_UNITS = {"ms": "0.001", "s": "1", "m": "60", "h": "3600", "d": "86400"}  # seconds
-_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_UNITS = {"ms": "0.001", "s": "1", "m": "60", "min": "60", "h": "3600", "d": "86400", "w": "604800"}  # seconds
+_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min|m|h|d|w)")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)(?:i?b)?")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `90`, `90s`, `10m`, `1h30m`, `1.5h`, `2d`, `500ms`. InvalidInput for anything else."""
+    """Seconds of `90`, `90s`, `10m`, `1h30m`, `1.5h`, `2d`, `1w`, `5min`, `500ms`. InvalidInput for anything else."""
     text = text.strip()
     if _NUMBER.fullmatch(text):
         return float(text)
     parts = _PARTS.findall(text)
     units = [unit for _, unit in parts]
     if not parts or "".join(n + u for n, u in parts) != text or len(set(units)) != len(units):
-        raise InvalidInput(f"{text!r} is no duration: use seconds, or units as in 90s, 10m, 1h30m, 2d")
+        raise InvalidInput(f"{text!r} is no duration: use seconds, or units as in 90s, 10m, 1h30m, 2d, 1w")
     from decimal import Decimal  # 1 ms, which who only formats does without
 
     return float(sum(Decimal(number) * Decimal(_UNITS[unit]) for number, unit in parts))

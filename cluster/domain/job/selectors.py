@@ -194,8 +194,11 @@ def check_name(name: str) -> None:
     if len(name) > MAX_NAME:
         raise InvalidInput(f"a job's name of {len(name)} characters: the limit is {MAX_NAME}")
     plain, _ = _split(name, _CONDITION)
-    if name and (name != name.strip() or plain == "all" or _WITH_TASKS.fullmatch(plain)):
-        raise InvalidInput(f"a job cannot be called {name!r}: as a selector that means something else")
+    if name != name.strip():
+        raise InvalidInput(f"a job cannot be called {name!r}: there is a blank at its beginning or end")
+    if name and (plain == "all" or _WITH_TASKS.fullmatch(plain)):
+        means = {"all": "every job", "last": "the newest job"}.get(plain, f"job {plain}, which may be another")
+        raise InvalidInput(f"a job cannot be called {name!r}: as a selector that means {means}; use a letter before it")
     plain, condition = _split(name, _KNOWN_CONDITION)
     match = _NAME_WITH_TASKS.fullmatch(plain)
     if match and (match[2] or match[3] or condition):

@@ -130,7 +130,11 @@ def _of_schedule(core: SchedulerCore, job: Job) -> Iterator[Why]:
     if wait.until == schedules.NOT_FOUND:
         yield Why("its next time is just being found, as the scheduler was started", "a time that is being found")
     elif wait.until < schedules.NEVER:
-        yield Why(f"it runs next at {in_its_zone(spec, wait.until)}", f"until {_second(wait.until)}")
+        at = in_its_zone(spec, wait.until)
+        if job.pause:
+            yield Why(f"its next time is {at}; while it is paused, it does not run then")
+        else:
+            yield Why(f"it runs next at {at}", f"next at {_second(wait.until)}")
     else:
         yield Why("none of its times comes", "no time left")
     yield from map(Why, said(spec, job.course))

@@ -63,12 +63,19 @@ def parse_keep(text: str) -> Keep:
         if word[-1:].lower() == "b" or word[-1:] in "kKMgGtT":
             again, keep = keep.size is not None, keep._replace(size=parse_size(word))
         else:
-            again, keep = keep.seconds is not None, keep._replace(seconds=parse_duration(word))
+            again, keep = keep.seconds is not None, keep._replace(seconds=_age(word, text))
         if again:
             raise InvalidInput(_WRONG.format(text))
     if keep.seconds is not None and keep.seconds < LEAST_AGE:
         raise InvalidInput(f"{text!r}: nothing is kept for less than {LEAST_AGE:g} s")
     return keep
+
+
+def _age(word: str, text: str) -> float:
+    try:
+        return parse_duration(word)
+    except InvalidInput:
+        raise InvalidInput(_WRONG.format(text)) from None
 
 
 _WRONG = (

@@ -169,7 +169,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         return jobs_pb2.RetryResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), tasks=tasks, more=more)
 
     async def Rerun(self, request: jobs_pb2.RerunRequest, context: Context) -> jobs_pb2.RerunResponse:
-        job = await self._again.rerun(current_caller(), text_of(request.selector), request.id)
+        job = await self._again.rerun(current_caller(), text_of(request.selector), request.id, once=request.once)
         return jobs_pb2.RerunResponse(job=job_to_proto(job))
 
     async def Delete(self, request: jobs_pb2.DeleteRequest, context: Context) -> jobs_pb2.DeleteResponse:

@@ -11,6 +11,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import COUNTED
 from cluster.domain.job.time_kinds import seconds_of
+from cluster.domain.job.time_options import SKIP
 from cluster.domain.scheduler.views import JobView
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select_some, the_one
@@ -58,9 +59,9 @@ class AgainOperations:
             await self._jobs.expect_files(number)
             return await reopen(self._driver, number, tasks)
 
-    async def rerun(self, caller: Caller, selector: str, job_id: str) -> JobView:
+    async def rerun(self, caller: Caller, selector: str, job_id: str, *, once: bool = False) -> JobView:
         """A new job of the caller's, by that UUID, with the spec of the selected one. Its key, and times that are
-        over, are left out. The same id again is the same job."""
+        over, are left out. `once`: so is what makes it come again. The same id again is the same job."""
         selection = await select_some(self._driver, caller, [selector])
         number = await the_one(self._driver, selection, selector)
         if selection.tasks(number) is not None:
@@ -68,6 +69,8 @@ class AgainOperations:
         record = await read_jobs(self._driver, [number], lambda _, jobs: jobs[number].record, whole=True)
         spec = _without_past(record.spec, record.submitted_at, self._driver.clock().wall)
         spec = replace(spec, key="")  # by which it would be the selected job itself
+        if once:
+            spec = replace(spec, every="", overlap=SKIP, catch_up=False)
         return await self._jobs.submit(caller, job_id, spec, rerun_of=record.number)
 
     async def _why_nothing(self, number: int) -> str:

@@ -14,6 +14,7 @@ from cluster.domain.scheduler.retention import (
 )
 from cluster.store.keeping import Remains, StoreSize, Weight
 from cluster.store.sqlite import keeping_sql as sql
+from cluster.store.sqlite.restoring import skipped_numbers
 from cluster.store.sqlite.schema import GET_META
 
 
@@ -41,6 +42,10 @@ class SqliteKeeping:
     def tombstone(self, number: int) -> Tombstone | None:
         with self._reading() as db:
             return next((Tombstone(*row) for row in db.execute(sql.GET_TOMBSTONE, (number,))), None)
+
+    def skipped(self, number: int) -> float:
+        with self._reading() as db:
+            return next((made_at for first, end, made_at in skipped_numbers(db) if first <= number < end), 0.0)
 
     def tombstone_of_id(self, job_id: str) -> Tombstone | None:
         with self._reading() as db:

@@ -10,6 +10,7 @@ is changed, once, when it is restored:
 - no token lets anybody join: one that was used up or revoked since would be good again.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,11 +21,13 @@ from cluster.domain.base.wall_time import iso
 from cluster.domain.job.pause import Pause
 from cluster.store.interface import StoreFailed
 from cluster.store.packing import pack_pause
+from cluster.store.sqlite.schema import GET_META, PUT_META
 
 # How far numbers jump. There may have been as many jobs since as there ever were before, and a restart each second.
 LEAST_JOBS, LEAST_STARTS = 1_000_000, 1_000_000
 MOST_JOBS = 2**32 - 1  # numbers of jobs, as they go over the wire
 BY = "restore"
+SKIPPED = "skipped_numbers"  # in meta
 
 
 def copy_database(source: Path, copy: Path) -> dict[str, Any]:
@@ -53,6 +56,8 @@ def restore_database(path: Path, made_at: float, now: float) -> tuple[int, int, 
         number = min(MOST_JOBS, before + max(LEAST_JOBS, before))
         db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (epoch,))
         db.execute("UPDATE meta SET value = ? WHERE key = 'next_job_number'", (number,))
+        skipped = [*skipped_numbers(db), (before, number, made_at)]
+        db.execute(PUT_META, (SKIPPED, json.dumps(skipped)))
         paused = db.execute(
             "UPDATE job_progress SET pause = ? WHERE pause = '' AND job IN (SELECT number FROM jobs WHERE state = 0)",
             (pause,),
@@ -62,6 +67,13 @@ def restore_database(path: Path, made_at: float, now: float) -> tuple[int, int, 
         ).rowcount
         db.execute("COMMIT")
     return epoch, number, paused, tokens
+
+
+def skipped_numbers(db: sqlite3.Connection) -> list[tuple[int, int, float]]:
+    """Each time that it was restored: the first number that no job of this database has by that, the next one that one
+    may have, and of when the backup was (Unix seconds)."""
+    (text,) = db.execute(GET_META, (SKIPPED,)).fetchone() or ("[]",)
+    return [(first, end, made_at) for first, end, made_at in json.loads(text)]
 
 
 def damage(path: Path) -> list[str]:
