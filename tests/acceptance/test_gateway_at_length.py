@@ -113,9 +113,10 @@ def test_two_hundred_followers_of_one_job_read_every_byte(door: Door) -> None:
         "Accept: text/event-stream\r\nConnection: close\r\n\r\n"
     )
     with ExitStack() as held:
-        followers = [held.enter_context(connect(door)) for _ in range(FOLLOWERS)]
-        for follower in followers:
-            follower.sendall(request.encode())
+        followers = []
+        for _ in range(FOLLOWERS):
+            followers.append(held.enter_context(connect(door)))
+            followers[-1].sendall(request.encode())  # at once: who asks for nothing is sent away
         assert door.command.ok("run", "--", "echo", "meanwhile").text == "meanwhile\n"
         for follower in followers:
             assert _output(follower) == expected

@@ -8,7 +8,7 @@ import pytest
 from grpc.aio import Metadata
 
 from cluster.domain.base import errors
-from cluster.domain.base.errors import ClusterError, Exhausted, Internal, NotReached, Unreachable, Untrusted
+from cluster.domain.base.errors import ClusterError, Exhausted, Internal, NotOffered, NotReached, Unreachable, Untrusted
 from cluster.rpc.errors import HEADER, MAX_DETAILS, abort, error_of
 
 ADDRESS = "box:50000"
@@ -70,7 +70,7 @@ def test_a_message_without_end_is_cut() -> None:
         ("INTERNAL", "Received RST_STREAM with error code 2", Internal, "RST_STREAM"),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", Unreachable, "did not answer in time"),
         ("CANCELLED", "", Unreachable, "was cut off"),
-        ("UNIMPLEMENTED", "Method not found!", ClusterError, "does not offer this"),
+        ("UNIMPLEMENTED", "Method not found!", NotOffered, "does not offer this"),
         ("RESOURCE_EXHAUSTED", "Received message larger than max (5 vs. 4)", Exhausted, "larger than max"),
         ("UNKNOWN", "Stream removed", Internal, "UNKNOWN: Stream removed"),
     ],
