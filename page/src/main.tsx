@@ -95,6 +95,7 @@ function Inside({ leave }: { leave: (why: string) => void }) {
 
 function title(place: string): string {
   const job = /^#\/jobs\/(.+)$/.exec(place);
+  if (place.startsWith("#/jobs?")) return "Jobs";
   if (place.startsWith("#/workers/")) return `Worker ${harmless(decoded(place.slice(10)))}`;
   return job ? `Job ${job[1]}` : (PLACES.find(([to]) => to === place)?.[1] ?? "Not here");
 }
@@ -104,6 +105,8 @@ const isAt = (place: string, to: string): boolean => (to === "#/" ? place === to
 function view(place: string, live: Live) {
   const job = /^#\/jobs\/(\d+)$/.exec(place);
   if (job) return <JobView live={live} number={Number(job[1])} key={job[1]} />;
+  const jobs = /^#\/jobs\?state=(\w+)$/.exec(place);
+  if (jobs) return <Jobs live={live} only={jobs[1]} key={place} />;
   const worker = /^#\/workers\/(.+)$/.exec(place);
   if (worker) return <WorkerView live={live} name={decoded(worker[1]!)} key={worker[1]} />;
   switch (place) {

@@ -1,6 +1,7 @@
 """What can be wrong around the page, and is said on it: never a page that is blank, or that tells what is not so."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,9 @@ def test_a_thousand_workers_are_found_drained_and_leafed_through(tmp_path: Path,
         await with_workers(cluster, 1000)
         await cluster.stop()
 
-    asyncio.run(fill())
+    filling = threading.Thread(target=lambda: asyncio.run(fill()))  # this thread has the browser's loop
+    filling.start()
+    filling.join()
     with Daemons(command) as daemons:
         daemons.start_scheduler()
         with own_page(command) as url, opened(shown.browser, url) as seen:

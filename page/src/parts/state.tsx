@@ -9,5 +9,5 @@ const SIGNS: Record<string, string> = {
 
 export function State({ state }: { state: string }) {
   const name = plain(state);
-  return <span class={`state ${name}`}><span aria-hidden="true">{SIGNS[name] ?? "·"}</span> {name}</span>;
+  return <span class={`state ${name}`}><span aria-hidden="true">{SIGNS[name] ?? "·"}</span> <span class="word">{name}</span></span>;
 }

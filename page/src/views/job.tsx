@@ -20,6 +20,7 @@ export function JobView({ live, number }: { live: Live; number: number }) {
   const [files, setFiles] = useState<any[]>([]);
   const [why, setWhy] = useState("");
   const shown = useRef({ asked: 0, ended: -1 });
+  const heading = useRef<HTMLHeadingElement>(null); // of the output
   const [chosen, setChosen] = useState<number | null>(null); // the task whose output alone is shown
   const load = async () => {
     const asked = live.ask();
@@ -50,6 +51,10 @@ export function JobView({ live, number }: { live: Live; number: number }) {
     };
   }, [number]);
   if (!job) return <section><h1>Job {number}</h1><p role="status">{why || "Loading…"}</p></section>;
+  const open = (task: number) => {
+    setChosen(task);
+    heading.current?.scrollIntoView();
+  };
   const act = (verb: string) => async () => {
     const asked = live.ask();
     const answer = await call<any>("POST", `/v1/jobs/${number}/${verb}`, {});
@@ -81,11 +86,11 @@ export function JobView({ live, number }: { live: Live; number: number }) {
       </dl>
       <Why job={job} tasks={tasks} />
       <Tree live={live} number={number} />
-      {total(job.counts) > 1 && <><h2>All tasks</h2><TasksGrid job={job} live={live} open={setChosen} /></>}
-      <h2>Output{chosen !== null && ` of task ${chosen}`}</h2>
+      {total(job.counts) > 1 && <><h2>All tasks</h2><TasksGrid job={job} live={live} open={open} /></>}
+      <h2 ref={heading}>Output{chosen !== null && ` of task ${chosen}`}</h2>
       {chosen !== null && <p><button class="quiet" onClick={() => setChosen(null)}>Show the output of all</button></p>}
       <Output path={`/v1/jobs/${number}${chosen === null ? "" : `.${chosen}`}/logs`} />
-      <Timeline job={number} tasks={tasks} now={Date.now() / 1000 + live.skew} open={setChosen} />
+      <Timeline job={number} tasks={tasks} now={Date.now() / 1000 + live.skew} open={open} />
       {files.length > 0 && <Files number={number} files={files} />}
       <h2>Tasks</h2>
       <table>
@@ -93,11 +98,11 @@ export function JobView({ live, number }: { live: Live; number: number }) {
         <tbody>
           {tasks.slice(0, TASKS).map((task) => (
             <tr key={task.index ?? 0}>
-              <td class="number">{String(task.number ?? 0)}</td>
+              <td class="number">{total(job.counts) > 1 ? <button class="quiet" aria-label={`Output of task ${task.number ?? 0}`} onClick={() => open(Number(task.number ?? 0))}>{String(task.number ?? 0)}</button> : String(task.number ?? 0)}</td>
               <td><State state={task.state} /></td>
               <td>{harmless(task.reason ?? "")}</td>
               <td>{harmless(task.worker_name ?? "")}</td>
-              <td class="number">{task.ended_at && task.started_at ? `${(task.ended_at - task.started_at).toFixed(2)} s` : "–"}</td>
+              <td class="number">{took(task, live)}</td>
               <td class="number wide">{task.peak_memory_bytes ? size(Number(task.peak_memory_bytes)) : "–"}</td>
             </tr>
           ))}
@@ -108,10 +113,16 @@ export function JobView({ live, number }: { live: Live; number: number }) {
   );
 }
 
+function took(task: any, live: Live): string {
+  if (!task.started_at) return "–";
+  return task.ended_at ? `${(task.ended_at - task.started_at).toFixed(2)} s` : `${age(live.since(task.started_at))} so far`;
+}
+
 function Why({ job, tasks }: { job: Job; tasks: any[] }) {
   const lines = [...(job.pending_because ?? [])];
   const failed = tasks.find((task) => plain(task.state) === "failed");
-  if (job.reason && job.reason !== "ok") lines.push(job.reason);
+  const isOfTask = failed && total(job.counts) > 1 && failed.reason === job.reason;
+  if (job.reason && job.reason !== "ok") lines.push(isOfTask ? `task ${failed.number}: ${job.reason}` : job.reason);
   if (failed?.detail) lines.push(failed.detail);
   if (failed?.exception?.type) lines.push(`${failed.exception.type}: ${failed.exception.message}, ${failed.exception.file} line ${failed.exception.line}`);
   if (job.cancelled_by) lines.push(`cancelled by ${job.cancelled_by}${job.cancel_reason ? `: ${job.cancel_reason}` : ""}`);

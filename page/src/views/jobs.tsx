@@ -11,9 +11,9 @@ const SPARE = 8; // rows beyond what is seen
 const FILLED = 60; // rows that fill any screen: a search that finds fewer looks further back by itself
 const CHOICES = ["running", "ready", "waiting", "failed", "succeeded", "cancelled"];
 
-export function Jobs({ live }: { live: Live }) {
+export function Jobs({ live, only = "" }: { live: Live; only?: string }) {
   const [text, setText] = useState("");
-  const [state, setState] = useState("");
+  const [state, setState] = useState(CHOICES.includes(only) ? only : "");
   const [chosen, setChosen] = useState<ReadonlySet<number>>(new Set());
   const [first, setFirst] = useState(0);
   const box = useRef<HTMLDivElement>(null);
@@ -94,7 +94,7 @@ const Row = memo(({ job, top, isChosen, choose, ago }: RowProps) => (
     <State state={job.pause && isLive(job) ? "paused" : job.state} />
     <span class="what">{job.spec?.name ? <b>{harmless(job.spec.name)} </b> : null}{command(job)}</span>
     <span class="note wide what">{harmless(job.owner ?? "")}</span>
-    <span class="note wide number">{progress(job)}</span>
+    <span class="note wide number what">{progress(job)}</span>
     <span class="note number ago">{ago}</span>
   </div>
 ));
@@ -118,5 +118,6 @@ function found(jobs: Job[], text: string, state: string): Job[] {
 
 function progress(job: Job): string {
   const all = total(job.counts);
-  return all > 1 ? `${count(ended(job.counts))} of ${count(all)}` : "";
+  const why = job.reason && job.reason !== "ok" ? job.reason : isLive(job) ? job["waits_for"] : "";
+  return [all > 1 && `${count(ended(job.counts))} of ${count(all)}`, harmless(why ?? "")].filter(Boolean).join(" · ");
 }

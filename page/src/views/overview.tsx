@@ -23,7 +23,7 @@ export function Overview({ live }: { live: Live }) {
         <div><dt>Running tasks</dt><dd>{count(running)}</dd></div>
         <div><dt>Waiting tasks</dt><dd>{count(waiting)}</dd></div>
         <div><dt>Jobs that have not ended</dt><dd>{count(live.queue.jobs ?? 0)}</dd></div>
-        <div><dt>Jobs that failed within an hour</dt><dd class={failed ? "bad" : ""}>{count(failed)}</dd></div>
+        <div><dt>Jobs that failed within an hour</dt><dd>{failed ? <a class="bad" href="#/jobs?state=failed">{count(failed)}</a> : 0}</dd></div>
         <div><dt>Workers online</dt><dd>{count(live.workers.filter((each) => plain(each.state) === "online").length)}</dd></div>
       </dl>
       <div class="pair">

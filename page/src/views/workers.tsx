@@ -16,6 +16,12 @@ function memory(worker: Worker): string {
   return all ? `${size(Number(worker.taken?.mem ?? 0))} of ${size(all)}` : "–";
 }
 
+/** While it is connected that changes with each beat, and is told to nobody. */
+function heard(worker: Worker, live: Live): string {
+  if (!["unreachable", "offline"].includes(plain(worker.state))) return "now";
+  return worker.last_heard_at ? `${age(live.since(worker.last_heard_at))} ago` : "–";
+}
+
 function Drain({ worker, live }: { worker: Worker; live: Live }) {
   const act = (verb: string) => async () => {
     const answer = await call<any>("POST", `/v1/workers/${worker.id}/${verb}`, {});
@@ -67,7 +73,7 @@ export function Workers({ live }: { live: Live }) {
                 <td class="number">{cpus(worker)}</td>
                 <td class="number wide">{memory(worker)}</td>
                 <td class="number">{worker.running ?? 0}</td>
-                <td class="number wide">{worker.last_heard_at ? `${age(live.since(worker.last_heard_at))} ago` : "–"}</td>
+                <td class="number wide">{heard(worker, live)}</td>
                 <td><Drain worker={worker} live={live} /></td>
               </tr>
             ))}
