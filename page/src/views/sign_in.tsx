@@ -1,7 +1,9 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 export function SignIn({ said, enter }: { said: string; enter: (token: string) => void }) {
   const [value, setValue] = useState("");
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []); // `autofocus` works once in the life of a document
   const go = (event: Event) => {
     event.preventDefault();
     if (value.trim()) enter(value.trim());
@@ -12,7 +14,7 @@ export function SignIn({ said, enter }: { said: string; enter: (token: string) =
       <p>Show a token of yours. <code>cluster token create --for http</code> makes one; <code>cluster ui</code> needs none.</p>
       <form onSubmit={go}>
         <label for="token">Token</label>
-        <input id="token" type="password" autocomplete="off" value={value} onInput={(e) => setValue(e.currentTarget.value)} autofocus />
+        <input id="token" type="password" autocomplete="off" value={value} onInput={(e) => setValue(e.currentTarget.value)} ref={field} />
         <button class="main">Enter</button>
       </form>
       <p role="alert" class="said">{said}</p>
