@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cluster.domain.base.errors import ClusterError, InvalidInput
+from cluster.domain.worker.kubernetes_answers import OLDEST, version_of
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,24 @@ class KubernetesApi:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiSilent(f"{self.address}: {_line(error)}") from None
         return answer
+
+    def check_version(self) -> str:
+        """As it tells it itself; "" where that is forbidden. ClusterError for one that is too old, or no Kubernetes.
+        Raises ApiRefused, ApiSilent."""
+        try:
+            told = self.call("GET", "/version")
+        except ApiRefused as error:
+            if error.code != 403:
+                raise
+            return ""  # whoever forbids that forbids it to everybody
+        try:
+            version = version_of(told["major"], told["minor"])
+        except (KeyError, ValueError):
+            raise ClusterError(f"{self.address} does not answer as Kubernetes does") from None
+        if version < OLDEST:
+            said, oldest = (".".join(map(str, each)) for each in (version, OLDEST))
+            raise ClusterError(f"Kubernetes {said} at {self.address} is too old: {oldest} or later is needed")
+        return str(told.get("gitVersion", ""))
 
     def may(self, namespace: str, wishes: Mapping[str, str]) -> list[str]:
         """What of these is not permitted in that namespace: verbs by resource, as in `{"pods": "create get"}`."""

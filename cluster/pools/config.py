@@ -22,6 +22,7 @@ PROVIDERS = {  # and the module whose `open_provider` makes it
     "ecs": "cluster.pools.providers.ecs",
     "ec2": "cluster.pools.providers.ec2",
     "ssh": "cluster.pools.providers.ssh",
+    "kubernetes": "cluster.pools.providers.kubernetes",
     "slurm": "cluster.pools.providers.slurm",
 }
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(PoolSettings)}
@@ -73,7 +74,7 @@ def _pool(values: Mapping[str, Any], path: Path, number: int, cluster: str) -> K
         raise read.wrong("provider", provider, f"one of: {', '.join(PROVIDERS)}")
     shape, options = _shape(read, name)
     settings = _settings(read, name, shape)
-    beside = options, settings.start_within, shape.millicpus, shape.amounts
+    beside = options, settings.start_within, path.absolute().parent, shape.millicpus, shape.amounts
     table = PoolTable(name, provider, cluster, where, read.table(provider), *beside)
     read.done()
     open_provider: Callable[[PoolTable], Provider] = import_module(PROVIDERS[provider]).open_provider

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def daemons(command: Command, slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp
         running.stop("pools")
         slurm.cancel_all()
         while slurm.jobs():
-            pass
+            time.sleep(0.1)
 
 
 def of_page(name: str) -> str:
@@ -123,6 +124,7 @@ def trouble(daemons: Daemons, words: str) -> str:
             (pool,) = client.pools()
             if words in pool.pool.trouble:
                 return pool.pool.trouble
+            time.sleep(0.1)
 
 
 def test_what_will_not_work_there_is_told_and_taken_back(daemons: Daemons, slurm: Slurm) -> None:
@@ -131,11 +133,13 @@ def test_what_will_not_work_there_is_told_and_taken_back(daemons: Daemons, slurm
     daemons.start_pools(pools_file(cluster, 1, program="/no/cluster", back_off=600))
     cluster.ok("job", "submit", "--", "true")
     assert re.fullmatch(r"batch-\w+-1: job \d+ of Slurm's has ended: FAILED, with code 127", trouble(daemons, "127"))
+    while json.loads((cluster.home / "pools" / "machines.json").read_text()):
+        time.sleep(0.1)
     daemons.stop("pools")
-    daemons.start_pools(pools_file(cluster, 2, "--partition=short", "--time=60", back_off=600))
+    daemons.start_pools(pools_file(cluster, 1, "--partition=short", "--time=60", back_off=600))
     assert trouble(daemons, "TimeLimit").endswith(" of Slurm's waits: PartitionTimeLimit")
     while slurm.jobs():
-        pass
+        time.sleep(0.1)
     daemons.stop("pools")
 
 
@@ -156,7 +160,7 @@ def test_a_slurm_that_takes_no_more_jobs_is_told(
         daemons.stop("pools")
         slurm.said("scancel", "--name=other")
         while slurm.jobs():
-            pass
+            time.sleep(0.1)
 
 
 def test_thirty_kills_of_the_keeper_orphan_nothing_and_exceed_nothing(daemons: Daemons, slurm: Slurm) -> None:

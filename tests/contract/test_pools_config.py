@@ -14,6 +14,7 @@ from tools.environments import REPOSITORY
 CLUSTER = "0123456789abcdef"
 COMMANDS = '[pool.command]\nstart = ["true"]\nlist = ["true"]\nstop = ["true"]\n'
 GPU = '[[pool]]\nname = "gpu"\nprovider = "command"\nmax = 3\ncpus = 2\n'
+KUBE = GPU.replace("command", "kubernetes") + "[pool.kubernetes]\n"
 SSH = GPU.replace("command", "ssh") + "[pool.ssh]\n"
 ECS = GPU.replace("command", "ecs") + "[pool.ecs]\n"
 EC2 = GPU.replace("command", "ec2") + "[pool.ec2]\n"
@@ -83,6 +84,16 @@ def test_a_pool_is_read(tmp_path: Path) -> None:
             "{}: pool gpu: [pool.ec2]: prepare is '/no'; it must be a file with a shell script",
         ),
         (EC2 + 'launch_template = "a"\nimagge = "b"\n', "{}: pool gpu: [pool.ec2]: unknown key 'imagge'; it may have:"),
+        (KUBE, "{}: pool gpu: [pool.kubernetes]: namespace is missing; it must be a text"),
+        (KUBE + 'namespace = "a"\n', "{}: pool gpu: [pool.kubernetes] needs an image or a template: one of them"),
+        (
+            KUBE + 'namespace = "a"\ntemplate = "none.yaml"\n',
+            "{}: pool gpu: [pool.kubernetes]: template '/",
+        ),
+        (
+            KUBE + 'namespace = "a"\nimage = "b"\nkubeconfig = "none"\n',
+            "Kubernetes: the kubeconfig ('/",
+        ),
         ((GPU + COMMANDS) * 2, "{}: name is 'gpu' in two pools: each has a name of its own"),
         ("[[pool", "{}: "),
     ],

@@ -51,7 +51,9 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
 
 def provider(**options: Any) -> SlurmProvider:
     amounts = {"mem": (1 << 30) + 1, "gpus": 2}
-    return open_provider(PoolTable("gpu", "slurm", CLUSTER, "f: pool gpu", options, ["--cpus=1.5"], 60, 1500, amounts))
+    return open_provider(
+        PoolTable("gpu", "slurm", CLUSTER, "f: pool gpu", options, ["--cpus=1.5"], 60, Path(), 1500, amounts)
+    )
 
 
 def test_a_machine_is_one_job_with_what_its_worker_offers(commands: Commands) -> None:

@@ -6,6 +6,7 @@ the API server by HTTPS. A container is a process of this machine with its comma
 it beside that: `oom` (the end of its command is told as one for lack of memory).
 """
 
+import base64
 import os
 import re
 import signal
@@ -149,7 +150,8 @@ class Kubelet:
         container = played.pod["spec"]["containers"][0]
         env = {"PATH": os.environ["PATH"]}
         for each in container.get("env", ()):
-            env[each["name"]] = expanded(each.get("value", ""), env)
+            given = each.get("valueFrom", {}).get("secretKeyRef")
+            env[each["name"]] = self._secret(played, **given) if given else expanded(each.get("value", ""), env)
         command = [expanded(word, env) for word in (*container.get("command", ()), *container.get("args", ()))]
         began = _now()
         try:
@@ -175,6 +177,18 @@ class Kubelet:
         played.over.set()
         reason = "OOMKilled" if env.get("PLAY") == "oom" else "Error" if code else "Completed"
         return {"exitCode": code if code >= 0 else 128 - code, "reason": reason, "startedAt": began}
+
+    def _secret(self, played: Played, name: str, key: str) -> str:
+        """A value of a Secret: it is waited for."""
+        path = f"{_path(played.pod).rpartition('/pods/')[0]}/secrets/{name}"
+        while not played.stopping.is_set():
+            try:
+                return base64.b64decode(self._api.call("GET", path)["data"][key]).decode()
+            except ApiRefused:
+                why = {"reason": "CreateContainerConfigError", "message": f'secret "{name}" not found'}
+                self._tell(played, "Pending", {"waiting": why})
+                played.stopping.wait(0.1)
+        return ""
 
     def _end_in_time(self, played: Played) -> None:
         played.stopping.wait()

@@ -7,6 +7,7 @@ was started anew; and where its engine knows an idempotency key, the name is tha
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.domain.base.errors import ClusterError
@@ -40,6 +41,7 @@ class PoolTable:
     options: Mapping[str, Any]
     worker_options: Sequence[str] = ()
     start_within: float = 300.0  # seconds
+    base: Path = Path()  # where the files are that it names
     millicpus: int = 1000  # that each worker offers
     amounts: Mapping[str, int] = field(default_factory=dict)  # the same of each other resource; memory in bytes
 

@@ -6,29 +6,28 @@ Pods are watched, from a list on; a watch that has missed something begins with 
 """
 
 import logging
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from cluster.domain.base.errors import ClusterError, InvalidInput
+from cluster.domain.base.errors import ClusterError
 from cluster.domain.launcher.sightings import Sight, Sighting
 from cluster.domain.worker.engine_orders import NAME_PATTERN, ContainerOrder, name_parts
-from cluster.domain.worker.kubernetes_answers import OLDEST, may_be_taken_later, version_of
+from cluster.domain.worker.kubernetes_answers import may_be_taken_later
 from cluster.domain.worker.kubernetes_logs import LogReader
 from cluster.domain.worker.kubernetes_pods import (
     FINALIZER,
     OWNER_LABEL,
     REFUSED,
-    container_in,
     grace_of,
     pod_of,
     sighting_of,
     stuck,
 )
 from cluster.engines.kubernetes_api import STRATEGIC, ApiRefused, ApiSilent, Json, KubernetesApi
+from cluster.engines.kubernetes_template import read_template
 from cluster.worker.runners.engine import EngineFull, EngineRefused, OutputPart, Tell, Wanted
 from cluster.worker.runners.kubernetes_tail import KubernetesTail
 
@@ -63,12 +62,10 @@ class KubernetesEngine:
 
     def __init__(self, settings: KubernetesSettings, base: Path) -> None:
         self._settings = settings
-        self._template = _template(settings, base)
-        try:
-            self._container = str(container_in(self._template["spec"]["containers"], settings.container)["name"])
-        except KeyError:
-            there = ", ".join(each["name"] for each in self._template["spec"]["containers"])
-            raise InvalidInput(f"the template has no container {settings.container!r}; it has: {there}") from None
+        file = base / settings.template if settings.template else None
+        where = "--runner-config: [kubernetes]"
+        template = read_template(where, settings.image, file, settings.container, "--runner kubernetes")
+        self._template, self._container = template.pod, template.container
         kubeconfig = str(base / settings.kubeconfig) if settings.kubeconfig else ""
         self._api = KubernetesApi(kubeconfig, settings.context, "--runner kubernetes")
         self._pods = f"/api/v1/namespaces/{settings.namespace}/pods"
@@ -81,7 +78,7 @@ class KubernetesEngine:
     def check(self) -> None:
         namespace = self._settings.namespace
         try:
-            self._check_version()
+            self.metadata["kubernetes-version"] = self._api.check_version()
             if missing := self._api.may(namespace, WISHES):
                 raise ClusterError(
                     f"Kubernetes: no permission in namespace {namespace!r} (if there is one) to {', '.join(missing)}"
@@ -94,22 +91,6 @@ class KubernetesEngine:
             if error.code == 409 or "exceeded quota" in str(error):
                 return
             raise ClusterError(f"Kubernetes takes no Pod in namespace {namespace!r}: {error}") from None
-
-    def _check_version(self) -> None:
-        try:
-            told = self._api.call("GET", "/version")
-        except ApiRefused as error:
-            if error.code != 403:
-                raise
-            return  # whoever forbids that forbids it to everybody
-        try:
-            version = version_of(told["major"], told["minor"])
-        except (KeyError, ValueError):
-            raise ClusterError(f"{self._api.address} does not answer as Kubernetes does") from None
-        if version < OLDEST:
-            said, oldest = (".".join(map(str, each)) for each in (version, OLDEST))
-            raise ClusterError(f"Kubernetes {said} at {self._api.address} is too old: {oldest} or later is needed")
-        self.metadata["kubernetes-version"] = str(told.get("gitVersion", ""))
 
     # -- one container
 
@@ -256,31 +237,3 @@ class KubernetesEngine:
 
 
 _TRIED = ContainerOrder("cluster-check-0-0-0", ("true",), (), 10)
-
-
-def _template(settings: KubernetesSettings, base: Path) -> Mapping[str, Any]:
-    """The Pod that every attempt's is made of. InvalidInput where it is none."""
-    if bool(settings.image) == bool(settings.template):
-        raise InvalidInput("--runner-config: [kubernetes] needs an image or a template: one of them")
-    if settings.image:
-        name = settings.container or "main"
-        return {"spec": {"containers": [{"name": name, "image": settings.image}]}}
-    path = base / settings.template
-    try:
-        import yaml  # comes with the client of Kubernetes
-
-        pod = yaml.safe_load(path.read_text())
-    except ImportError:
-        raise InvalidInput(
-            "--runner kubernetes needs the package kubernetes: install cluster with its extra `kubernetes`"
-        ) from None
-    except OSError as error:
-        raise InvalidInput(f"template {str(path)!r}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"template {str(path)!r} is no YAML: {' '.join(str(error).split())}") from None
-    containers = (pod.get("spec") or {}).get("containers") if isinstance(pod, dict) else None
-    if not isinstance(containers, list) or not all(isinstance(each, dict) and each.get("name") for each in containers):
-        raise InvalidInput(f"template {str(path)!r} is no Pod: it has no spec.containers with names")
-    if pod.get("kind", "Pod") != "Pod" or not containers:
-        raise InvalidInput(f"template {str(path)!r} is no Pod but {pod.get('kind')!r}")
-    return dict(pod)
