@@ -58,7 +58,8 @@ class KeeperMembership:
         request = KeyRequest()
         joined = await join_by_token(parsed, request.request, "", check_pinned_chain, IdentityKind.USER)
         got = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
-        got = replace(got, scheduler=joined.scheduler_address)
+        places = dict.fromkeys([joined.scheduler_address, *joined.schedulers])  # any of which may lead later
+        got = replace(got, scheduler=",".join(places))
         try:
             await try_out(got)
         except NotPermitted as error:

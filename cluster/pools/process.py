@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.tokens import check_address
+from cluster.domain.trust.tokens import check_addresses
 from cluster.pki.files import private_directory, the_only_one
 from cluster.pki.renewal_loop import keep_renewed
 from cluster.pools.calls import KeeperCalls
@@ -27,7 +27,7 @@ from cluster.rpc.stop_signal import stop_signal
 class KeeperOptions:
     config: Path
     directory: Path  # of this keeper alone
-    scheduler: str = ""  # host:port; empty: as joined
+    scheduler: str = ""  # host:port, several with commas between; empty: as joined
     join: str = ""  # a join token of role pools; needed once
 
 
@@ -42,7 +42,7 @@ async def serve(options: KeeperOptions, ready: Callable[[int], None]) -> int:
         credentials = await membership.enter(options.join, lambda got: _try_out(got, options.scheduler))
         pools = read_pools(options.config, credentials.identity.cluster_id)
         written = MachinesFile(directory / "machines.json")
-        calls = KeeperCalls(_address(credentials, options.scheduler), credentials)
+        calls = KeeperCalls(address_of(credentials, options.scheduler), credentials)
         renewing = asyncio.create_task(_keep_renewed(membership, credentials, calls))
         try:
             await Keeper(pools, written, calls, secrets.token_hex(4)).keep(stop, lambda: ready(len(pools)))
@@ -56,16 +56,16 @@ async def serve(options: KeeperOptions, ready: Callable[[int], None]) -> int:
 
 async def _try_out(credentials: Credentials, scheduler: str) -> None:
     """NotPermitted for somebody who may keep no pools."""
-    calls = KeeperCalls(_address(credentials, scheduler), credentials)
+    calls = KeeperCalls(address_of(credentials, scheduler), credentials)
     try:
         await calls.exchange([])
     finally:
         await calls.close()
 
 
-def _address(credentials: Credentials, scheduler: str) -> str:
-    """Of the scheduler."""
-    return check_address(scheduler or credentials.scheduler)
+def address_of(credentials: Credentials, scheduler: str) -> str:
+    """Of the scheduler; of several, with commas between, it is whichever leads."""
+    return ",".join(check_addresses(scheduler or credentials.scheduler))
 
 
 async def _keep_renewed(membership: KeeperMembership, present: Credentials, calls: KeeperCalls) -> None:

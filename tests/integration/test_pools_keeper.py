@@ -1,6 +1,7 @@
 """Who keeps pools joins once, stays who it is, and goes on with a certificate that it has renewed."""
 
 import asyncio
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from cluster.domain.trust.identity import Role
 from cluster.pki.files import load_credentials, private_directory, save_credentials
 from cluster.pools.calls import KeeperCalls
 from cluster.pools.membership import FILE, KeeperMembership
+from cluster.pools.process import address_of
+from cluster.rpc.join_client import join_by_token
 from tests.integration.schedulers import Cluster, in_cluster
 
 
@@ -53,5 +56,36 @@ def test_a_keeper_joins_once_and_goes_on_with_a_renewed_certificate(tmp_path: Pa
         save_credentials(directory / FILE, replace(second, not_after=1))
         with pytest.raises(NotAuthenticated, match="not valid any more: start it once with --join TOKEN"):
             await membership.enter("", try_out)
+
+    in_cluster(tmp_path / "scheduler", body)
+
+
+def test_a_keeper_goes_to_whichever_scheduler_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told at its joining where all are; one of them is away."""
+
+    async def body(cluster: Cluster) -> None:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            other = f"127.0.0.1:{nobody.getsockname()[1]}"
+
+            async def with_another(*words: object) -> object:
+                joined = await join_by_token(*words)  # type: ignore[arg-type]
+                return replace(joined, schedulers=(other, joined.scheduler_address))
+
+            async def try_out(_: Credentials) -> None:
+                pass
+
+            monkeypatch.setattr("cluster.pools.membership.join_by_token", with_another)
+            text, record = cluster.service.new_token(Role.POOLS, 60.0, 1, "keeper")
+            await cluster.service.admission.add(record)
+            directory = private_directory(tmp_path / "pools")
+            await KeeperMembership(directory).enter(str(text), try_out)
+            kept = await KeeperMembership(directory).enter("", try_out)
+            here, there = kept.scheduler.split(",")
+            assert there == other
+            for address in (address_of(kept, ""), address_of(kept, f"{other},{here}")):
+                calls = KeeperCalls(address, kept)
+                assert await calls.exchange([]) == ([], [], [])
+                await calls.close()
 
     in_cluster(tmp_path / "scheduler", body)
