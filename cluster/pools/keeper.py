@@ -117,7 +117,7 @@ class Keeper:
                 self._tell(MachinesUnknown(name, _short(error)))
             pool = self._core.pools[name]
             await asyncio.sleep(EXCHANGE_EVERY)
-            if not pool.misses_any and not pool.trouble:
+            if not self._core.is_unclear(name) and not pool.trouble:
                 await self._look[name].wait()
 
     async def _watching(self, name: str) -> None:
@@ -161,6 +161,9 @@ class Keeper:
             events, self._events = self._events, []
             now = time.time()
             self._act(self._core.turn(events, now), now)
+            for name, look in self._look.items():
+                if self._core.is_unclear(name):
+                    look.set()
 
     def _act(self, effects: Sequence[PoolEffect], now: float) -> None:
         """Starts are written down before any of them is begun."""

@@ -67,4 +67,5 @@ def test_a_worker_that_is_left_on_the_list_is_taken_off() -> None:
     for second in range(1000, 1080):
         told = DemandTold([], [BUSY, left, by_hand, elsewhere])
         found += core.turn([MachinesTold("gpu", [THERE], float(second)), told], float(second))
+        assert core.is_unclear("gpu") or found, "a provider that tells of changes alone is asked meanwhile"
     assert found == [ForgetMachine("gpu", "gpu-a-0", "v")]

@@ -69,6 +69,11 @@ class PoolsCore:
         when = min([*due, *(each for each in shortest if each > now)], default=inf)
         return None if when == inf else when
 
+    def is_unclear(self, name: str) -> bool:
+        """Whether what that pool has is to be asked again soon, though nobody says that it has changed: only that tells
+        that a machine is gone."""
+        return self.pools[name].misses_any or any(worker.pool == name for worker, _ in self._strays.values())
+
     def _take(self, event: PoolEvent, now: float) -> None:
         if isinstance(event, DemandTold):
             self._scheduler_heard(now)
