@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.extra_kube]
 
 PAGE = (REPOSITORY / "docs" / "pools.md").read_text()
 NAMESPACE = "workers"
-QUICK = "wait = 0\nidle = 0.5\nmissing_after = 1\nlost_after = 20\n"
+QUICK = "wait = 0\nidle = 0.5\nmissing_after = 1\nlost_after = 20\nstart_within = 60\n"
 
 
 def of_page(name: str) -> str:
