@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable, unusable
+from cluster.pki.authority import load_authority
 from cluster.scheduler.store_choice import remembered_place
+from cluster.store.contents.store import FILES, StoredContents
 from cluster.store.interface import StoreFailed
 from cluster.store.lasting import sync_directory
 from cluster.store.sqlite.restoring import copy_database, damage, job_numbers, restore_database
@@ -149,7 +151,7 @@ class _Summed:
 def restore(source: Path, directory: Path, now: float) -> Restored:
     """Makes the scheduler of the backup in that directory, which must be new or empty: all of it or nothing.
     InvalidInput for what is no whole backup, Conflict for a directory that holds anything. `now`: Unix seconds."""
-    _expect_free(directory)
+    _expect_free(directory, source)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
@@ -157,6 +159,7 @@ def restore(source: Path, directory: Path, now: float) -> Restored:
         raise unusable(f"{directory} cannot be made", error) from None
     try:
         said = _unpack(source, place)
+        _expect_one_cluster(source, place, str(said.get("cluster_id")))
         told = restore_database(place / DATABASES[0], float(said["made_at"]), now)
         for folder, _, _ in os.walk(place):
             sync_directory(Path(folder))
@@ -173,7 +176,7 @@ def restore(source: Path, directory: Path, now: float) -> Restored:
     return Restored(str(said["cluster_id"]), float(said["made_at"]), *told)
 
 
-def _expect_free(directory: Path) -> None:
+def _expect_free(directory: Path, source: Path) -> None:
     if not directory.exists() or not any(directory.iterdir()):
         return
     try:
@@ -181,7 +184,20 @@ def _expect_free(directory: Path) -> None:
     except ClusterError:
         there = None
     what = f"holds the scheduler of cluster {there}" if there else "is not empty"
+    if there and (other := _cluster_of(source)) not in ("", there):
+        what += f", and {source} is a backup of another cluster, {other}"
     raise Conflict(f"{directory} {what}: stop what uses it and move it away first (mv {directory} {directory}.old)")
+
+
+def _cluster_of(source: Path) -> str:
+    """Whose backup it is, by its head; empty: it says nothing."""
+    try:
+        with source.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            entry = archive.next()
+            data = archive.extractfile(entry) if entry is not None and entry.name == HEAD else None
+            return str(_head(source, data.read())["cluster_id"]) if data is not None else ""
+    except (OSError, ValueError, KeyError, tarfile.TarError, InvalidInput):
+        return ""
 
 
 def _unpack(source: Path, place: Path) -> dict[str, Any]:
@@ -214,6 +230,16 @@ def _unpack(source: Path, place: Path) -> dict[str, Any]:
         odd = sorted(name for name in {*found, *sums} if found.get(name) != sums.get(name))
         raise _wrong(source, f"{odd[0]} is not as it was when the backup was made")
     return head
+
+
+def _expect_one_cluster(source: Path, place: Path, said: str) -> None:
+    """InvalidInput where its database, or its CA, is of another cluster than it says: somebody has mixed two."""
+    found = {"database": stored_cluster_id(place / DATABASES[0])}
+    if (authority := place / KEYS[0]).exists():
+        found["CA"] = load_authority(authority).cluster_id
+    for what, there in found.items():
+        if there != said:
+            raise _wrong(source, f"its {what} is of another cluster, {there}, and not of {said}")
 
 
 def _head(source: Path, said: bytes) -> dict[str, Any]:
@@ -260,7 +286,7 @@ def check(directory: Path) -> list[str]:
     for name in DATABASES:
         if (directory / name).exists():
             wrong += [f"{directory / name} is damaged: {line}" for line in damage(directory / name)]
-    return wrong + (_missing_files(directory) if not wrong else [])
+    return wrong + ([*_missing_files(directory), *_missing_contents(directory)] if not wrong else [])
 
 
 def _missing_files(directory: Path) -> list[str]:
@@ -273,6 +299,20 @@ def _missing_files(directory: Path) -> list[str]:
         return []
     some = ", ".join(stray[:5])
     return [f"{outputs} holds files of {len(stray)} jobs that are not there ({some}): run cluster prune"]
+
+
+def _missing_contents(directory: Path) -> list[str]:
+    """Files of uploads and results that jobs use, and that are not there."""
+    contents = StoredContents(directory)
+    try:
+        lost = contents.lost()
+    finally:
+        contents.close()
+    if not lost:
+        return []
+    what = "a file" if len(lost) == 1 else f"{len(lost)} files"
+    some = ", ".join(digest.hex()[:16] for digest in lost[:5])
+    return [f"{directory / FILES} lacks {what} of uploads or results ({some}): bring back from a backup"]
 
 
 def _remove(path: Path) -> None:

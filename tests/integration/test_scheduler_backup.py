@@ -7,15 +7,20 @@ import stat
 import tarfile
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable
+from cluster.domain.files.pieces import SMALL
 from cluster.domain.session.messages import Assign, Disown
+from cluster.pki.authority import create_authority
 from cluster.scheduler import backup as backups
 from cluster.scheduler.backup import back_up, check, restore
+from cluster.store.contents.store import StoredContents
 from cluster.store.sqlite.restoring import LEAST_JOBS
+from cluster.store.sqlite.store import SqliteStore
 from tests.integration.schedulers import Cluster, in_cluster, one, running
 from tests.integration.test_scheduler_deleting import run_one
 
@@ -117,6 +122,25 @@ def test_what_is_no_whole_backup_is_refused_and_nothing_is_left(tmp_path: Path, 
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_backup_of_another_cluster_is_told_as_that(tmp_path: Path) -> None:
+    """Where one is there already; and one that mixes two is refused."""
+    file = backed_up(tmp_path)
+    theirs = create_authority(tmp_path / "ca.pem", "0123456789abcdef", time.time())
+    SqliteStore(tmp_path / "theirs.db", theirs.cluster_id).close()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "theirs.db").rename(tmp_path / "there" / "cluster.db")
+    said = r"there holds the scheduler of cluster 0123456789abcdef, and .*/backup is a backup of another cluster, "
+    with pytest.raises(Conflict, match=said):
+        restore(file, tmp_path / "there", time.time())
+    (tmp_path / "before" / "ca.pem").write_bytes((tmp_path / "ca.pem").read_bytes())
+    back_up(tmp_path / "before", tmp_path / "mixed")
+    with pytest.raises(
+        InvalidInput, match=r"its CA is of another cluster, 0123456789abcdef, and not of .*; nothing was"
+    ):
+        restore(tmp_path / "mixed", tmp_path / "after", time.time())
+    assert not (tmp_path / "after").exists()
+
+
 def test_a_directory_that_holds_anything_is_left_alone(tmp_path: Path) -> None:
     file = backed_up(tmp_path)
     with pytest.raises(Conflict, match=r"before holds the scheduler of cluster [0-9a-f]{16}: stop what"):
@@ -166,6 +190,18 @@ def test_a_check_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
     (directory / "admin.pem").chmod(0o600)
     (wrong,) = check(directory)
     assert "holds files of 1 jobs that are not there (77): run cluster prune" in wrong
+    (directory / "outputs" / "77").rmdir()
+    contents = StoredContents(directory, reserve=0)
+    large = sha256(bytes(SMALL + 1)).digest()
+    with contents.new("user/ann", large, SMALL + 1, 0) as new:
+        new.write(bytes(SMALL + 1))
+        new.keep()
+    contents.use("job", "user/ann", plain=[large])
+    contents.close()
+    assert check(directory) == []
+    next((directory / "contents").glob("??/*")).unlink()
+    (wrong,) = check(directory)
+    assert f"lacks a file of uploads or results ({large.hex()[:16]}): bring back from a backup" in wrong
     database = directory / "cluster.db"
     data = bytearray(database.read_bytes())
     data[4096 * 3 : 4096 * 6] = b"\xff" * 4096 * 3

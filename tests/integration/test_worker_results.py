@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cluster.cli.results import still_missing
 from cluster.client.aio import AsyncClient
 from cluster.client.discovery import Endpoint
 from cluster.domain.base.errors import ClusterError, Exhausted
@@ -97,13 +98,18 @@ def test_results_of_a_lost_attempt_come_when_its_worker_is_back(tmp_path: Path) 
         async with client_of(site) as client:
             [away] = [each async for each in client.fetch(job.number, to=tmp_path / "to")]
             assert (away.results.state, away.results.worker) == (ResultsState.AWAY, (await site.user.workers())[0].name)
-            assert (await client.get(job.number))[0].results.missing == 1  # type: ignore[union-attr]
+            shown, _ = await client.get(job.number)
+            assert shown.results is not None
+            assert shown.results.missing == 1
+            said = f"those of 1 on worker {away.results.worker}, which is not connected: they come when it is back"
+            assert await still_missing(client, shown) == said
             worker.process.send_signal(signal.SIGCONT)
             while (await site.user.workers())[0].state != 1:
                 pass
             await leaves_nothing(worker)  # which waits until all is sent
             [back] = [each async for each in client.fetch(job.number, to=tmp_path / "to")]
             assert back.results.state is ResultsState.KEPT
+            assert await still_missing(client, (await client.get(job.number))[0]) == ""
         assert (tmp_path / "to" / "log").read_text() == "so far\n"
 
     at_site(tmp_path, body, lease=2.0)
@@ -127,6 +133,10 @@ def test_they_wait_while_the_schedulers_disk_is_full_and_what_vanishes_meanwhile
         await site.user.wait(str(job.number))
         await until(lambda: "results stay here for now: the scheduler has no room for files" in worker.log())
         assert (await site.user.get(str(job.number))).results.missing == 2
+        async with client_of(site) as client:
+            shown, _ = await client.get(job.number)
+            name = (await site.user.workers())[0].name
+            assert await still_missing(client, shown) == f"those of 2 being collected and sent by worker {name}"
         await worker.stop(signal.SIGKILL)  # the next agent knows of what it finds alone
         shutil.rmtree(worker.directory / "work" / f"{job.number}.kept" / "1.1")
         full = False

@@ -77,6 +77,13 @@ class ContentFiles:
             while piece := file.read(PIECE):
                 yield piece
 
+    def is_whole(self, digest: bytes, size: int) -> bool:
+        """Whether it is there with so many bytes."""
+        try:
+            return self.path(digest).stat().st_size == size
+        except OSError:
+            return False
+
     def remove(self, digest: bytes) -> None:
         self.path(digest).unlink(missing_ok=True)
 

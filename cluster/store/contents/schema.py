@@ -77,6 +77,8 @@ HELD_BYTES = "SELECT coalesce(sum(size), 0) FROM content WHERE EXISTS (SELECT 1 
 OWNERS = "SELECT DISTINCT owner FROM used WHERE owner != ''"
 OWNED_BYTES = """SELECT coalesce(sum(size), 0) FROM content
     WHERE id IN (SELECT content FROM held WHERE tree IN (SELECT tree FROM used WHERE owner = ?))"""
+HELD_FILES = """SELECT digest, size FROM content
+    WHERE size > ? AND EXISTS (SELECT 1 FROM held WHERE held.content = id)"""
 ADD_EXPIRED = "INSERT OR REPLACE INTO expired (by, at, why) VALUES (?, ?, ?)"
 USED_BY = "SELECT digest FROM used JOIN content ON content.id = used.tree WHERE by = ?"
 GET_EXPIRED = "SELECT at, why FROM expired WHERE by = ?"

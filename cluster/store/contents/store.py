@@ -213,6 +213,12 @@ class StoredContents:
             count, total = db.execute(sql.SPACE).fetchone() if db else (0, 0)
         return ContentsSpace(count, total, self._files.coming())
 
+    def lost(self) -> list[bytes]:
+        """The digests of large contents that something holds, and whose files are not here whole."""
+        with self._database.reading() as db:
+            held = db.execute(sql.HELD_FILES, (SMALL,)).fetchall() if db else []
+        return [digest for digest, size in held if not self._files.is_whole(digest, size)]
+
     def collect(self, most: int) -> int:
         if not self._database.exists:
             return 0
