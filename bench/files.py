@@ -1,15 +1,20 @@
 """What files that go with jobs cost: one large file beside a plain TLS socket in Python, many small ones beside tar.
 
 Bars: a large file goes at half a TLS socket's rate or more; 20,000 small ones take no longer than twice `tar c | tar
-x`; the second time nothing is sent, within a second; client and scheduler stay below 150 MB resident. Jobs are
-submitted held, so that no worker fetches anything meanwhile.
+x`; the second time nothing is sent, within a second; client, scheduler and worker stay below 150 MB resident. Jobs are
+submitted held, so that no worker fetches anything meanwhile. Then the large file goes all the way: a job finds it and
+leaves a copy for keeps. Of that way down the last part (`job fetch`) is put beside the socket, and what
+each process had resident at the most is told.
 
-    python3 -m bench.files [--size 512] [--files 20000] [--rounds 3]      size in MiB
+    python3 -m bench.files [--size 512] [--files 20000] [--rounds 3] [--down]      size in MiB; --down: that way, too
 """
 
 import argparse
+import filecmp
+import json
 import os
 import resource
+import shutil
 import socket
 import ssl
 import subprocess
@@ -20,7 +25,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.harness import call, cpu_seconds, home, resident_mib, role, scheduler_pid, show, timed
+from bench.harness import call, command, cpu_seconds, home, resident_mib, role, scheduler_pid, show, timed
 from cluster.cli.exit_codes import INTERRUPTED
 
 PIECE = 256 * 1024  # bytes that the socket is given at once
@@ -132,6 +137,51 @@ def large(env: Mapping[str, str], place: Path, mib: int, rounds: int) -> None:
     print(f"resident at most: client {client:.0f} MiB, scheduler {largest:.0f} MiB")
 
 
+def down(env: Mapping[str, str], place: Path, mib: int, rounds: int) -> None:
+    """To a worker, and back by `job fetch`."""
+    ratios, rates, others = [], [], []
+    most = dict.fromkeys(("scheduler", "worker", "client"), 0.0)
+    path = place / "large"
+    options = ("--directory", f"{place}/worker", "--listen", "none", "--cpus", "1", "--stop-jobs")
+    with role(env, "worker", *options):
+        agent = json.loads((place / "worker" / "worker.json").read_text())["pid"]
+        pids = {"scheduler": scheduler_pid(env), "worker": agent}
+        for _ in range(rounds):
+            fresh(path, mib)
+            theirs = by_tls(path, place)
+            call(env, "job", "submit", "-q", "--upload", str(path), "--out", "copy", "--", "cp", "large", "copy")
+            call(env, "job", "wait", "last")
+            call(env, "job", "fetch", "-q", "last", "--to", f"{place}/to")  # which waits for the results
+            shutil.rmtree(place / "to")
+            begin = time.perf_counter()
+            client = subprocess.Popen([*command(), "job", "fetch", "-q", "last", "--to", f"{place}/to"], env=env)
+            while client.poll() is None:
+                most["client"] = max(most["client"], peak_mib(client.pid))
+                time.sleep(0.02)
+            took = time.perf_counter() - begin
+            if client.returncode or not filecmp.cmp(place / "to" / "copy", path, shallow=False):
+                sys.exit("what was fetched is not what was sent")
+            shutil.rmtree(place / "to")
+            rates.append(mib / took)
+            others.append(mib / theirs)
+            ratios.append(theirs / took)
+        for name, pid in pids.items():
+            most[name] = peak_mib(pid)
+    show(f"{mib} MiB, a plain TLS socket", others, "MiB/s")
+    show(f"{mib} MiB, job fetch, as a process", rates, "MiB/s")
+    show("its rate, of the socket's", ratios, "times")
+    print("resident at most: " + ", ".join(f"{name} {size:.0f} MiB" for name, size in most.items()))
+
+
+def peak_mib(pid: int) -> float:
+    """What it had resident at the most so far; 0: it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
 def small(env: Mapping[str, str], place: Path, count: int, rounds: int) -> None:
     times, others, ratios, again, cpus = [], [], [], [], []
     largest = 0.0
@@ -163,6 +213,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--down", action="store_true", help="also to a worker and back")
     args = parser.parse_args()
     try:
         with home() as env, tempfile.TemporaryDirectory(prefix="cluster-bench-files-") as place:
@@ -170,6 +221,8 @@ def main() -> int:
             with role(ours, "scheduler", *SCHEDULER):
                 if args.size:
                     large(ours, Path(place), args.size, args.rounds)
+                if args.size and args.down:
+                    down(ours, Path(place), args.size, args.rounds)
                 if args.files:
                     small(ours, Path(place), args.files, args.rounds)
     except KeyboardInterrupt:
