@@ -34,7 +34,8 @@ def all_end_as_they_do(daemons: Daemons, runner: str, config: Path) -> None:
     cluster, chance = daemons.command, Random(3)
     options = ("--runner", runner, "--runner-config", str(config), "--cpus", "4", "--mem", "8GiB")
     daemons.start_worker("engine", *options)
-    cluster.ok("job", "submit", "--array", f"1-{TASKS}", "--cpus", "0.25", "--", "sh", "-c", SCRIPT)
+    asks = ("--cpus", "0.25", "--lost-after", "30m")  # an agent that is slow to come back is no fault
+    cluster.ok("job", "submit", "--array", f"1-{TASKS}", *asks, "--", "sh", "-c", SCRIPT)
     for _ in range(KILLS):
         time.sleep(chance.uniform(0.5, 3.0))
         daemons.kill("engine")
