@@ -8,6 +8,7 @@ from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
 from cluster.cli.follow import Follower
 from cluster.cli.results import tell_remarks
 from cluster.client.aio import AsyncClient
+from cluster.client.results import TaskResults
 from cluster.client.types import Job
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.printable import printable
@@ -40,10 +41,16 @@ async def follow_and_fetch(follower: Follower, client: AsyncClient, job: Job, to
 
 
 async def _fetch(client: AsyncClient, job: Job, to: str, flat: bool) -> bool:
-    """Whether all of it is here."""
+    """Whether all of it is here. What is to be said about it is said at the end, of tasks that are alike once."""
+    odd: list[TaskResults] = []
     is_all = True
-    async with aclosing(client.fetch(job.id, to=to, flat=flat, follow=True)) as several:
-        async for fetched in several:
-            tell_remarks(fetched.results)
-            is_all = is_all and fetched.results.state in (ResultsState.KEPT, ResultsState.NONE)
+    try:
+        async with aclosing(client.fetch(job.id, to=to, flat=flat, follow=True)) as several:
+            async for fetched in several:
+                results = fetched.results
+                is_all = is_all and results.state in (ResultsState.KEPT, ResultsState.NONE)
+                if results.notes or results.state in (ResultsState.COMING, ResultsState.AWAY):
+                    odd.append(results)
+    finally:
+        tell_remarks(odd)
     return is_all

@@ -67,8 +67,8 @@ def words_of(spec: JobSpec, line: bytes | None) -> list[str]:
 
 
 def _filled(words: Sequence[str], spec: JobSpec, line: bytes | None) -> list[str]:
-    if line is None:
-        return list(words)
+    if line is None:  # of `cluster map` as it was typed
+        return [word.replace("{file}", "{}") for word in words] if spec.upload_each else list(words)
     text = os.fsdecode(line)
     if spec.rows:
         from cluster.domain.job.rows import filled, texts_of

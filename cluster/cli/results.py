@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,13 @@ from cluster.cli.tab_completion import jobs_here
 from cluster.client.fetching import FetchedTask
 from cluster.client.results import TaskResults, entry_told
 from cluster.client.types import Job
-from cluster.domain.base.errors import NotFound
+from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_size
 from cluster.domain.files.tree import Entry, EntryKind, shown
+from cluster.domain.job.arrays import format_array
+from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.results import ResultsState
 
 if TYPE_CHECKING:
@@ -28,17 +31,34 @@ MISSING = 1  # exit code where results are not here
 MOST_LOOKED_AT = 10_000  # tasks of which it is told where their results are
 
 
-def remarks_on(results: TaskResults) -> Iterator[str]:
-    """What is to be said about the results of a task, a line each."""
+def remarks_on(several: Iterable[TaskResults]) -> list[str]:
+    """What is to be said about the results of tasks, a line each: of tasks of a job of which the same is to be said one
+    line."""
+    tasks: dict[tuple[int, str, str], list[TaskResults]] = {}
+    for results in several:
+        for before, after in _said_of(results):
+            tasks.setdefault((results.job, before, after), []).append(results)
+    return [f"{before}{_named(alike)}{after}" for (_, before, after), alike in tasks.items()]
+
+
+def _said_of(results: TaskResults) -> Iterator[tuple[str, str]]:
+    """What stands before the name of the task, and what behind it."""
     if results.state is ResultsState.COMING:
-        yield f"results of {results.name} are still coming from worker {results.worker}"
+        yield "results of ", f" are still coming from worker {results.worker}"
     elif results.state is ResultsState.AWAY:
-        yield (
-            f"results of {results.name} are on worker {results.worker}, which is not connected: they come when it is "
-            "back; fetch them then"
-        )
+        what = "which is not connected: they come when it is back; fetch them then"
+        yield "results of ", f" are on worker {results.worker}, {what}"
     for note in results.notes:
-        yield f"{results.name}: {note}"
+        yield "", f": {note}"
+
+
+def _named(alike: Sequence[TaskResults]) -> str:
+    """Attempts of one job, as one would select them."""
+    if len(alike) == 1:
+        return alike[0].name
+    ranges = IntervalSet((each.task_number or 0, (each.task_number or 0) + 1) for each in alike).ranges()
+    numbers = format_array([ArraySegment(start, stop - 1, 1) for start, stop in ranges])
+    return f"{alike[0].job}.{numbers}"
 
 
 async def still_missing(cluster: "AsyncClient", job: Job) -> str:
@@ -56,8 +76,8 @@ async def still_missing(cluster: "AsyncClient", job: Job) -> str:
     )
 
 
-def tell_remarks(results: TaskResults) -> None:
-    for line in remarks_on(results):
+def tell_remarks(several: Iterable[TaskResults]) -> None:
+    for line in remarks_on(several):
         print(f"cluster: {printable(line)}", file=sys.stderr)
 
 
@@ -102,8 +122,7 @@ def files(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: 
         rows = [_row(results, entry) for results, entries in found for entry in entries]
         if rows:
             print_table(("TASK", "SIZE", "SHA-256", "PATH"), rows)
-        for results, _ in found:
-            tell_remarks(results)
+        tell_remarks(results for results, _ in found)
     return _missing(results for results, _ in found)
 
 
@@ -131,7 +150,8 @@ def _told(results: TaskResults, entries: tuple[Entry, ...]) -> dict[str, Any]:
 @click.command("fetch")
 @click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=jobs_here)
 @click.option("--to", metavar="DIR", default=".", show_default=True, type=click.Path(), help="Where they are to be.")
-@click.option("--flat", is_flag=True, help="All in DIR itself, and not a directory for each task of an array.")
+@click.option("--flat", is_flag=True, help="All in DIR itself, as of `cluster map`: no directory for each task.")
+@click.option("--apart", is_flag=True, help="Of `cluster map`, too, a directory for each task.")
 @click.option("--attempt", type=COUNT, metavar="N", help="Of each task what its Nth attempt has left, not its last.")
 @as_json
 @quiet
@@ -142,6 +162,7 @@ def fetch(
     selectors: tuple[str, ...],
     to: str,
     flat: bool,
+    apart: bool,
     attempt: int | None,
     as_json: bool,
     quiet: bool,
@@ -156,12 +177,15 @@ def fetch(
     from cluster.cli.fetch_progress import FetchProgress
     from cluster.cli.render import print_json
 
+    if flat and apart:
+        raise InvalidInput("--flat and --apart exclude each other: give one")
+
     async def work() -> list[FetchedTask]:
         progress = FetchProgress(quiet)
         try:
             async with client(ctx) as cluster:
                 wanted = selectors if attempt is None else await _attempts(cluster, selectors, attempt)
-                several = cluster.fetch(*wanted, to=to, flat=flat, listener=progress)
+                several = cluster.fetch(*wanted, to=to, flat=flat or (False if apart else None), listener=progress)
                 async with aclosing(several):
                     return [fetched async for fetched in several]
         finally:
@@ -172,8 +196,7 @@ def fetch(
         print_json([_fetched_told(each) for each in fetched])
     elif not quiet:
         print(fetched_in_words(fetched))
-    for each in fetched:
-        tell_remarks(each.results)
+    tell_remarks(each.results for each in fetched)
     return _missing(each.results for each in fetched)
 
 

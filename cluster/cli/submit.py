@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,18 +41,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Everything after the first word that is no option belongs to the command, with or without --.
 COMMAND_LINE = {"allow_interspersed_args": False}
+ONLY_SUBMITTED = ("every", "overlap", "catch_up")  # options of jobs that never end, which `run` refuses
 
 
-def run_options(command: F) -> F:
-    """What a job is made of that `run` waits for."""
-    return job_options(command, hidden=ONLY_SUBMITTED)
+def job_options(command: F) -> F:
+    """What a job is made of, and how to reach the cluster; the same for `run` and `submit`."""
+    return job_options_but(())(command)
 
 
-def job_options(command: F, hidden: Collection[str] = ()) -> F:
-    """What a job is made of, and how to reach the cluster; help does not show the fields that are `hidden`."""
+def job_options_but(refused: Container[str]) -> Callable[[F], F]:
+    """The same, where the help is silent about options of these names, which the command refuses."""
+    return lambda command: _with_job_options(command, refused)
+
+
+def _with_job_options(command: F, refused: Container[str]) -> F:
     options: list[Callable[[F], F]] = []
     for each in TYPED:
-        options.append(click_option(each, hidden=each.field in hidden))
+        options.append(click_option(each, hidden=each.name in refused))
         if each.field == "script":
             help = "Run the script with, as in bash."
             options.append(click.option("--with", "interpreter", default="", metavar="INTERPRETER", help=help))
@@ -62,16 +67,9 @@ def job_options(command: F, hidden: Collection[str] = ()) -> F:
     return command
 
 
-ONLY_SUBMITTED = (
-    "every",
-    "overlap",
-    "catch_up",
-)  # fields that `run` refuses: such jobs never end
-
-
 def click_option(option: Option, *, is_change: bool = False, hidden: bool = False) -> Callable[[F], F]:
     """As the command line has it, which collects its value; of variables and lines what was typed, for `spec_of`.
-    `is_change`: it is None where it is not given, and a switch can be turned off."""
+    `is_change`: it is None where it is not given, and a switch can be turned off. `hidden`: no help tells it."""
     how: dict[str, Any] = {"help": option.help, "hidden": hidden}
     if option.kind is SWITCH and is_change:
         return click.option(f"{option.flag}/--no-{option.flag[2:]}", default=None, **how)
@@ -158,7 +156,7 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
 
 @click.command("run", context_settings=COMMAND_LINE)
 @click.option("--file", metavar="FILE", type=click.Path(), help="Run all jobs of a job file (-: stdin).")
-@run_options
+@job_options_but(ONLY_SUBMITTED)
 @click.option("--to", metavar="DIR", type=click.Path(), help="Bring what --out keeps into DIR (default: here).")
 @click.option("--flat", is_flag=True, help="Of an array bring all into DIR itself, not each task's into DIR/NUMBER.")
 @click.option(

@@ -27,14 +27,20 @@ def remark_on_lines(path: str, lines: bytes) -> None:
 def remark_on_job(job: Job, spec: JobSpec, endpoint: Endpoint) -> None:
     """Remarks on a job that was submitted: on what may be a slip, and where no worker that there is now can run it."""
     words = [*spec.argv, *spec.script_args, spec.script_text.decode("latin-1")]
-    if spec.rows:
+    if spec.upload_each:
+        pass  # `cluster map` has said what is odd about its words
+    elif spec.rows:
         if not any("{" in word or "CLUSTER_COL_" in word or "CLUSTER_LINE" in word for word in words):
             remark("there is no {COLUMN} in the command: tasks find their rows in variables alone, CLUSTER_COL_COLUMN")
     elif spec.lines and not any("{}" in word or "CLUSTER_LINE" in word for word in words):
         remark("--each-line: there is no {} in the command: tasks find their lines in the variable CLUSTER_LINE alone")
     if endpoint.is_embedded and spec.cwd and not os.path.isdir(spec.cwd):
         remark(f"--cwd {spec.cwd}: there is no such directory here now, and tasks cannot start without it")
-    if spec.argv and not (spec.script_text or spec.cwd) and (odd := odd_program(spec.argv[0], endpoint.is_embedded)):
+    if (
+        spec.argv
+        and not (spec.script_text or spec.cwd or spec.upload_each)
+        and (odd := odd_program(spec.argv[0], endpoint.is_embedded))
+    ):
         remark(odd)
     if "--" not in sys.argv and (word := option_of_ours(spec.argv)):
         remark(f"{word} went to the command {spec.argv[0]}: options for us stand before it (and -- before it says so)")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cluster.cli.progress import PLAIN_INTERVAL, LateMeter, bytes_in_words
 from cluster.cli.submit_warnings import remark
 from cluster.client.files.sending import LackingContent, SendingListener
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_size
 
 LARGE = 100 * 1024 * 1024  # bytes that are left to send: from there on it is told what they are
@@ -23,6 +24,7 @@ class UploadProgress(SendingListener):
         self._last = time.monotonic()
         self._meter = LateMeter(bytes_in_words, quiet)
         self._named = False
+        self._is_closed = False
 
     def noted(self, note: str) -> None:
         self._notes += 1
@@ -30,6 +32,9 @@ class UploadProgress(SendingListener):
             remark(f"{note}{'; more of the kind is not told' if self._notes == MOST_NOTES else ''}")
 
     def looked(self, count: int) -> None:
+        """InvalidInput once it is closed: a thread that reads on then, for nobody, would hold up our end."""
+        if self._is_closed:
+            raise InvalidInput("reading was interrupted")
         self._looked += count
         if not self._quiet and time.monotonic() - self._last >= PLAIN_INTERVAL:
             self._last = time.monotonic()
@@ -48,8 +53,9 @@ class UploadProgress(SendingListener):
         self._meter.update(self._sent, self._total, f"{format_size(self._sent)} of {format_size(self._total)} uploaded")
 
     def ended(self) -> None:
-        self.close()
+        self._meter.close()
 
     def close(self) -> None:
-        """Leaves the terminal as it should be."""
+        """Leaves the terminal as it should be. No file is read any further."""
+        self._is_closed = True
         self._meter.close()

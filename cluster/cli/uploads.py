@@ -1,5 +1,6 @@
 """The files that go with jobs of the command line: which they are, and that they are sent."""
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -56,5 +57,8 @@ async def with_files(
     progress = UploadProgress(quiet)
     try:
         return await cluster.upload(specs, [each or JobFiles() for each in files], progress)
+    except asyncio.CancelledError:  # by Ctrl-C
+        remark("interrupted while files were sent: nothing was handed in")
+        raise
     finally:
         progress.close()

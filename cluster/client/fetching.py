@@ -85,8 +85,8 @@ class Fetcher:
             for entry in entries:
                 if other := clash_of(self._paths, entry, results.name):
                     raise Conflict(
-                        f"{entry.name} is a result of {other} and of {results.name}: fetch them without --flat, each "
-                        "into a directory of its own"
+                        f"{entry.name} is a result of {other} and of {results.name}: `cluster job fetch --apart` "
+                        "brings those of each into a directory of its own"
                     )
         return entries
 

@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -40,18 +40,20 @@ class ResultVerbs:
         self,
         *selectors: str | int,
         to: str | os.PathLike[str] = ".",
-        flat: bool = False,
+        flat: bool | None = None,
         follow: bool = False,
         listener: FetchListener | None = None,
     ) -> AsyncGenerator[FetchedTask, None]:
         """Fetches the results of the selected tasks into the directory `to`, those of an array's tasks into one each,
-        called as its number, or with `flat` all into `to` itself. Yields each task when its files are there.
+        called as its number, or with `flat` all into `to` itself; None: flat for one job that is `cluster map`'s.
+        Yields each task when its files are there.
 
         What is still coming is waited for; with `follow` also tasks that have not ended. Files that are there already
         are not fetched again, and what a broken fetch has left is gone on with. Conflict, before anything is written,
         where files of two tasks would go to one place. `listener` hears how many bytes are to come, and come."""
         listener = listener or FetchListener()
         if follow:
+            flat = bool(flat if flat is not None else await self._is_map(selectors))
             fetcher = Fetcher(self._backend(), self._patience, Path(to), listener, flat=flat)
             async with aclosing(self.results(*selectors, follow=True)) as several:
                 async for results in several:
@@ -59,7 +61,9 @@ class ResultVerbs:
                     yield await fetcher.fetch(results)
             return
         found = [results async for results in self.results(*selectors)]
-        by_job = len({results.job for results in found}) > 1
+        jobs = {results.job for results in found}
+        by_job = len(jobs) > 1
+        flat = bool(flat if flat is not None else await self._is_map(tuple(jobs)))
         fetcher = Fetcher(self._backend(), self._patience, Path(to), listener, flat=flat, by_job=by_job)
         listener.expects(sum(results.size for results in found))
         coming = [results for results in found if results.state is ResultsState.COMING]
@@ -75,6 +79,11 @@ class ResultVerbs:
         async with aclosing(self._awaited(coming)) as several:
             async for results in several:
                 yield await fetcher.fetch(results)
+
+    async def _is_map(self, selectors: Sequence[str | int]) -> bool:
+        """Whether they are those of one job, in which each task has a file of its own."""
+        jobs = await self._backend().list(selector_texts(selectors), (), 2) if selectors else ()
+        return len(jobs) == 1 and jobs[0].spec.upload_each
 
     async def _awaited(self, coming: list[TaskResults]) -> AsyncGenerator[TaskResults, None]:
         if coming:

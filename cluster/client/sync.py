@@ -148,7 +148,7 @@ class Client:
         return self._do(self._inner.entries(results))
 
     def fetch(
-        self, *selectors: str | int, to: str | os.PathLike[str] = ".", flat: bool = False, follow: bool = False
+        self, *selectors: str | int, to: str | os.PathLike[str] = ".", flat: bool | None = None, follow: bool = False
     ) -> Iterator[FetchedTask]:
         """Fetches results into a directory; yields each task when its files are there. See AsyncClient.fetch."""
         return self._each(lambda: self._inner.fetch(*selectors, to=to, flat=flat, follow=follow))

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.files.tree import Entry, EntryKind, part_of, shown
+from cluster.domain.files.tree import Entry, EntryKind, part_of, shown, together
 from cluster.domain.launcher.template import Template
 from cluster.launcher.blanks import has_attributes, with_parent
 from cluster.launcher.unpacking import Unpacker, content_path, entries_of, is_directory, set_modes
@@ -109,6 +109,8 @@ class Views:
         entries = self._found(template)
         if template.upload_each and not (entries := part_of(entries, file)):
             raise InvalidInput(f"there is no file {shown(file)!r} in it, which its row names")
+        if template.upload_beside:
+            entries = together(entries, entries_of(template.contents, template.upload_beside))
         unpacker, before = Unpacker(template.contents), os.umask(0)
         try:
             with self._as_user():
@@ -298,7 +300,8 @@ def tick() -> int:
 
 def _upload_of(template: Template) -> tuple[object, ...]:
     """What must be the same for two attempts to find the same: their job, too."""
-    return template.cwd, template.contents, template.upload, template.upload_each, template.upload_shared
+    uploads = (template.upload, template.upload_each, template.upload_beside, template.upload_shared)
+    return template.cwd, template.contents, *uploads
 
 
 def _both(entries: list[Entry], rest: Iterator[Entry]) -> Iterator[Entry]:

@@ -144,6 +144,7 @@ class Templates:
             contents=str(self.contents) if needs_contents(spec) else "",
             upload=spec.upload,
             upload_each=spec.upload_each,
+            upload_beside=spec.upload_beside,
             upload_shared=spec.upload_shared,
             stdin=stdin_of(spec),
             script_at=len(argv) - len(spec.script_args) - 1 if spec.script_text else 0,

@@ -54,8 +54,10 @@ class Lab:
     def file(self, path: bytes, data: bytes, mode: int = 0o644) -> Entry:
         return Entry(path, EntryKind.FILE, mode, len(data), self.keep(data))
 
-    def template(self, *entries: Entry, each: bool = False, shared: bool = False) -> Template:
-        tree = b"".join(encode(with_parents(entries)))
+    def tree(self, *entries: Entry) -> str:
+        return self.keep(b"".join(encode(with_parents(entries)))).hex()
+
+    def template(self, *entries: Entry, each: bool = False, shared: bool = False, beside: str = "") -> Template:
         return Template(
             ("true",),
             (),
@@ -63,8 +65,9 @@ class Lab:
             cwd=str(self.work),
             fresh_cwd=True,
             contents=str(self.contents),
-            upload=self.keep(tree).hex(),
+            upload=self.tree(*entries),
             upload_each=each,
+            upload_beside=beside,
             upload_shared=shared,
         )
 
@@ -308,6 +311,16 @@ def test_of_each_the_task_finds_its_file_alone(lab: Lab) -> None:
     assert seen == [[b"in", b"in/b"], [b"z"], [b"in", b"in/a"]]
     with pytest.raises(InvalidInput, match="there is no file 'in' in it"):
         lab.enter(template, file=b"in")
+
+
+def test_beside_its_file_each_task_finds_all_of_another_tree(lab: Lab) -> None:
+    for_all = lab.tree(lab.file(b"in/words", b"w"), lab.file(b"run.sh", b"#!", 0o755), lab.file(b"z/deep/x", b"x"))
+    template = lab.template(lab.file(b"in/a", b"1"), lab.file(b"in/b", b"2"), each=True, beside=for_all)
+    for own in (b"in/b", b"in/a"):
+        path = lab.enter(template, file=own)
+        files = {name for name, (mode, _) in shown(path).items() if stat.S_ISREG(mode)}
+        assert files == {own, b"in/words", b"run.sh", b"z/deep/x"}
+        lab.leave(path)
 
 
 def test_shared_files_are_one_copy_that_jobs_cannot_write(lab: Lab) -> None:

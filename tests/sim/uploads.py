@@ -36,6 +36,7 @@ def draw_upload(random: Random, spec: JobSpec) -> JobSpec:
         spec,
         upload=random.choice(UPLOADS),
         upload_each=each,
+        upload_beside=random.choice(UPLOADS) if each and random.random() < 0.5 else "",
         stdin=UPLOADS[0] if random.random() < 0.3 else "",
     )
 
@@ -51,8 +52,8 @@ class Cache:
         """Whether a slot finds what that attempt needs."""
         file = file_in(line) if template.upload_each and line is not None else None
         upload = [(template.upload, file)] if template.upload else []
-        stdin: list[Content] = [(template.stdin, None)] if template.stdin else []
-        lacking = {*upload, *stdin} - self.contents
+        whole: list[Content] = [(digest, None) for digest in (template.stdin, template.upload_beside) if digest]
+        lacking = {*upload, *whole} - self.contents
         assert self.forgot_uses or not lacking, f"{key} starts, and {lacking} is not on its worker"
         return not lacking
 
@@ -68,8 +69,7 @@ class Fetching:
         assert effect.number not in self.uses, f"fetch {effect.number} is asked for twice"
         paths = (None,) if effect.paths is None else effect.paths
         contents: set[Content] = {(effect.upload, path or None) for path in paths} if effect.upload else set()
-        if effect.stdin:
-            contents.add((effect.stdin, None))
+        contents |= {(digest, None) for digest in (effect.stdin, effect.beside) if digest}
         self.uses[effect.number] = contents
         self._world.at(
             self._world.random.choice((0.01, 0.5, 5.0, 60.0)) * self._world.between(0.5, 1.5),

@@ -28,6 +28,7 @@ class JobFiles(NamedTuple):
     upload: tuple[str, ...] = ()  # paths
     base: str = ""  # the directory that they are relative to; empty: the current one
     stdin: Stdin | None = None
+    beside: tuple[str, ...] = ()  # paths, of what tasks find beside the file of their own that each has of the upload
 
     def __bool__(self) -> bool:
         return bool(self.upload) or self.stdin is not None
@@ -37,6 +38,7 @@ class JobFiles(NamedTuple):
         return replace(
             spec,
             upload=ABSENT if self.upload else spec.upload,
+            upload_beside=ABSENT if self.beside else spec.upload_beside,
             stdin=spec.stdin if self.stdin is None else ABSENT,
         )
 
@@ -45,6 +47,8 @@ class JobFiles(NamedTuple):
         base = self.base or os.getcwd()
         if self.upload:
             spec = replace(spec, upload=outgoing.add_tree(self.upload, base, looked))
+        if self.beside:
+            spec = replace(spec, upload_beside=outgoing.add_tree(self.beside, base, looked))
         if self.stdin is not None:
             spec = replace(spec, stdin=_add_stdin(self.stdin, base, outgoing, looked))
         return spec

@@ -209,6 +209,12 @@ def part_of(entries: Iterable[Entry], path: bytes) -> list[Entry]:
     return []
 
 
+def together(entries: Iterable[Entry], others: Iterable[Entry]) -> list[Entry]:
+    """Two trees as one, in which the first wins where both have something."""
+    found = {entry.path: entry for each in (others, entries) for entry in each}
+    return [found[path] for path in sorted(found, key=order_of)]
+
+
 def size_of(entries: Iterable[Entry]) -> TreeSize:
     """What a tree comes to."""
     files = directories = total = 0

@@ -135,7 +135,8 @@ def _job(
         spec = JobSpec(**{key: value for key, value in values.items() if key != COMMANDS}, name=name)
         if not spec.argv and not spec.script and not spec.script_text:
             raise InvalidInput('it has no command: give one, as in command = ["make", "all"]')
-        check_upload("".join(upload), spec.cwd, each=spec.upload_each, shared=spec.upload_shared, rows=spec.rows)
+        each, shared = spec.upload_each, spec.upload_shared
+        check_upload("".join(upload), spec.cwd, each=each, beside="", shared=shared, rows=spec.rows)
         validate(replace(spec, upload_shared=False))
     except WrongTable:
         raise

@@ -56,7 +56,14 @@ from cluster.domain.job.time_options import (
     QUIET_TIMEOUT,
     SKIP,
 )
-from cluster.domain.job.upload_options import STDIN_SENT, UPLOAD_EACH, UPLOAD_SHARED, UPLOADED, check_upload
+from cluster.domain.job.upload_options import (
+    STDIN_SENT,
+    UPLOAD_BESIDE,
+    UPLOAD_EACH,
+    UPLOAD_SHARED,
+    UPLOADED,
+    check_upload,
+)
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
@@ -238,6 +245,7 @@ class JobSpec:
     # Files: what it finds, and what is kept of its output
     upload: str = UPLOADED
     upload_each: bool = UPLOAD_EACH
+    upload_beside: str = UPLOAD_BESIDE
     upload_shared: bool = UPLOAD_SHARED
     stdin: str = STDIN_SENT
     check_output: str = CHECK_OUTPUT
@@ -359,7 +367,8 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput(
             "files and --cwd exclude each other: they are put into a directory that is the attempt's own"
         )
-    check_upload(spec.upload, spec.cwd, each=spec.upload_each, shared=spec.upload_shared, rows=spec.rows)
+    each, beside, shared = spec.upload_each, spec.upload_beside, spec.upload_shared
+    check_upload(spec.upload, spec.cwd, each=each, beside=beside, shared=shared, rows=spec.rows)
     if spec.out and spec.cwd:
         raise InvalidInput(
             "--out and --cwd exclude each other: kept are files of a directory that is the attempt's own"

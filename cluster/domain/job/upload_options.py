@@ -53,6 +53,10 @@ UPLOADED: str = option(
 UPLOAD_EACH: bool = option(
     SWITCH, default=False, alone=f"--upload {_NEEDS}", typed=False, shown=Shown.ELSEWHERE, **_BY_BOTH
 )
+# Of a tree that each task finds beside its own file, all of it.
+UPLOAD_BESIDE: str = option(
+    DIGEST, default="", name="upload_beside", check=_wrong_digest, alone=f"--upload {_NEEDS}", typed=False, **_BY_BOTH
+)
 UPLOAD_SHARED: bool = option(
     SWITCH,
     "Let all tasks of a worker share one copy of each uploaded file, which none of them can write.",
@@ -77,7 +81,7 @@ STDIN = Option(PATH, "Give each task what FILE says to read (-: stdin, to its en
 FILES_NAMED = (UPLOAD, STDIN)
 
 
-def check_upload(upload: str, cwd: str, *, each: bool, shared: bool, rows: bool) -> None:
+def check_upload(upload: str, cwd: str, *, each: bool, beside: str, shared: bool, rows: bool) -> None:
     """InvalidInput for an upload that does not go together with other options."""
     if upload and cwd:
         raise InvalidInput(
@@ -85,5 +89,7 @@ def check_upload(upload: str, cwd: str, *, each: bool, shared: bool, rows: bool)
         )
     if not upload and (each or shared):
         raise InvalidInput("--upload-shared needs --upload: it is about the files that a job finds")
+    if beside and not each:
+        raise InvalidInput("upload_beside needs upload_each: it is what tasks find beside a file of their own")
     if each and not rows:
         raise InvalidInput(f"upload_each needs rows (rows, lines): the column {FILE!r} of each names its task's file")

@@ -24,7 +24,8 @@ class Template:
     files: that each attempt finds in its own directory (cluster.domain.job.given_files).
     contents: the directory of this worker's contents, by digests in hex, where what follows is.
     upload: the tree that each attempt finds in its fresh directory; empty: none. upload_each: of that only the file
-        that the item's row names. upload_shared: files are links to one copy, where jobs cannot write to that.
+        that the item's row names, and all of the tree upload_beside. upload_shared: files are links to one copy, where
+        jobs cannot write to that.
     stdin: the content that each attempt reads; empty: there is nothing to read.
     cpus: millicpus held while it runs.
     amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
@@ -72,6 +73,7 @@ class Template:
     contents: str = ""
     upload: str = ""
     upload_each: bool = False
+    upload_beside: str = ""
     upload_shared: bool = False
     stdin: str = ""
 

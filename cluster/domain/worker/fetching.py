@@ -159,7 +159,7 @@ class Fetches:
 def _effect_of(number: int, define: Define, start: Start) -> FetchContents:
     spec = define.spec
     paths = tuple(_file_of(item) for item in start.items) if spec.upload_each else None
-    return FetchContents(number, define.job, spec.upload, stdin_of(spec), paths)
+    return FetchContents(number, define.job, spec.upload, stdin_of(spec), paths, spec.upload_beside)
 
 
 def _file_of(item: StartItem) -> bytes:

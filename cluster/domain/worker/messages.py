@@ -182,13 +182,14 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class FetchContents:
     """Have on this worker what attempts of that job use, by digests in hex ("": none), and say ContentsFetched. Of the
-    upload only the files at these paths, which their tasks find; None: all of it."""
+    upload only the files at these paths, which their tasks find; None: all of it. Of what is beside that, all."""
 
     number: int
     job: int
     upload: str
     stdin: str
     paths: tuple[bytes, ...] | None = None
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

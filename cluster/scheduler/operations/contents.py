@@ -59,11 +59,11 @@ class ContentOperations:
         if not self._driver.peek(partial(_holds, caller.identity.name, number)):
             raise NotFound(f"job {number}: no attempt of it is yours now")
         job = await JobReader(self._driver, number).read(lambda job: job.record)
-        upload, stdin = bytes.fromhex(job.spec.upload), bytes.fromhex(job.spec.stdin)
-        others = [digest for digest in digests if digest not in (upload, stdin)]
+        trees, stdin = _trees_of(job.spec), bytes.fromhex(job.spec.stdin)
+        others = [digest for digest in digests if digest not in (*trees, stdin)]
         # A run of a schedule begins to use here what that uses.
         await asyncio.to_thread(self._use, job.id, None, job.spec, job.owner)
-        if others and not (upload and await self._holds(upload, others)):
+        if others and not [tree for tree in trees if await self._holds(tree, others)]:
             raise NotFound(f"job {number}: not all of these contents are what it finds")
         messages = messages_of(self._contents, digests, offset)
         while pieces := await asyncio.to_thread(next, messages, None):
@@ -101,13 +101,20 @@ class ContentOperations:
         return FilesExpired(*found).said if found else ""
 
     def _use(self, job_id: str, sender: str | None, spec: JobSpec, owner: str) -> None:
-        trees = [bytes.fromhex(spec.upload)] if spec.upload else []
+        tree, *beside = _trees_of(spec) or [b""]
         plain = [bytes.fromhex(spec.stdin)] if spec.stdin else []
-        size = self._contents.use(job_id, sender, trees, plain, owner)
+        size = self._contents.use(job_id, sender, [tree] if tree else [], plain, owner)
+        if beside:
+            self._contents.use(job_id, sender, beside, (), owner)
         if spec.upload_each and size.files != spec.task_count:
             raise InvalidInput(
                 f"{size.files} files uploaded for {spec.task_count} tasks, of which each finds one of them"
             )
+
+
+def _trees_of(spec: JobSpec) -> list[bytes]:
+    """The digests of what is uploaded for it: of what tasks find a file of each, and of what each finds beside it."""
+    return [bytes.fromhex(digest) for digest in (spec.upload, spec.upload_beside) if digest]
 
 
 def sender_of(caller: Caller) -> str:

@@ -167,17 +167,20 @@ class ContentFetches:
         fetch.contents, fetch.done, fetch.total = {}, 0, 0
         while fetch.units:
             cached.release(fetch.units.pop())
-        if wanted.upload:
-            async with self._lock(wanted.upload):  # whoever needs the same finds it here
-                await self._have_tree(fetch, cached, bytes.fromhex(wanted.upload))
+        for tree, paths in ((wanted.upload, wanted.paths), (wanted.beside, None)):
+            if tree:
+                async with self._lock(tree):  # whoever needs the same finds it here
+                    await self._have_tree(fetch, cached, bytes.fromhex(tree), paths)
         if wanted.stdin:
             async with self._lock(wanted.stdin):
                 await self._have_stdin(fetch, cached, bytes.fromhex(wanted.stdin))
         cached.settle(wanted.number)
 
-    async def _have_tree(self, fetch: _FetchTask, cached: CachedContents, tree: bytes) -> None:
-        """An upload, as far as it is wanted."""
-        name, paths = tree.hex(), fetch.wanted.paths
+    async def _have_tree(
+        self, fetch: _FetchTask, cached: CachedContents, tree: bytes, paths: tuple[bytes, ...] | None
+    ) -> None:
+        """The files at these paths of an upload; None: all of it."""
+        name = tree.hex()
         units = [f"tree-{name}"] if paths is None else [f"file-{name}-{sha256(path).hexdigest()}" for path in paths]
         if self._used(fetch, cached, units):
             return
