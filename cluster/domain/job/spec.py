@@ -367,8 +367,8 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput(
             "files and --cwd exclude each other: they are put into a directory that is the attempt's own"
         )
-    each, beside, shared = spec.upload_each, spec.upload_beside, spec.upload_shared
-    check_upload(spec.upload, spec.cwd, each=each, beside=beside, shared=shared, rows=spec.rows)
+    per_task, beside, shared = spec.upload_each, spec.upload_beside, spec.upload_shared
+    check_upload(spec.upload, spec.cwd, each=per_task, beside=beside, shared=shared, rows=spec.rows)
     if spec.out and spec.cwd:
         raise InvalidInput(
             "--out and --cwd exclude each other: kept are files of a directory that is the attempt's own"
