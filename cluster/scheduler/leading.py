@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from cluster.domain.base.errors import ClusterError, Conflict, Unreachable
@@ -147,10 +148,11 @@ class Leading:
             await asyncio.sleep(self._beat / 4 if self._lasting else self._node.pause(answered=answered))
         logger.critical("%s", TakenOver(self._place))
 
-    async def leave(self) -> None:
-        """Lets the next one take over at once, if the store hears it."""
+    async def leave(self, *, stays: bool = False) -> None:
+        """Lets the next one take over at once, if the store hears it. Who `stays` on the list is to be looked for where
+        it was, as it comes back: workers that forgot it would have nowhere to go if the next one ended soon."""
         try:
-            await self._ask(LeadWish.LEAVE)
+            await self._ask(LeadWish.LEAVE, stays=stays)
         except ClusterError as error:
             logger.warning("who stands by takes over only when the lease is out: %s", error)
         finally:
@@ -164,9 +166,10 @@ class Leading:
             return False
         return True
 
-    async def _ask(self, wish: LeadWish) -> None:
+    async def _ask(self, wish: LeadWish, *, stays: bool = False) -> None:
         sent = boot_clock()
-        answer: LeadAnswer = await asyncio.to_thread(self._table.ask, wish, self._node, self.roster.forgotten(sent))
+        ask = partial(self._table.ask, stays=stays) if stays else self._table.ask
+        answer: LeadAnswer = await asyncio.to_thread(ask, wish, self._node, self.roster.forgotten(sent))
         self._node.answered(wish, sent, boot_clock(), answer.lead, done=answer.done)
         before = self.roster.addresses
         self.roster.take_in(answer.words, boot_clock())

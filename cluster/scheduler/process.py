@@ -135,7 +135,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
         finally:
             if stop:
                 remove_but_keep_room(directory / STATUS)
-        async with leading_while(leading):
+        async with leading_while(leading, stop):
             while not (stop and stop.is_set()):
                 try:
                     return await _serve(options, addresses, shared, ready, leading, stop)

@@ -118,11 +118,12 @@ def address_of(addresses: Addresses) -> str:
 
 
 @asynccontextmanager
-async def leading_while(leading: Leading) -> AsyncIterator[None]:
-    """Keeps the lead while the body runs, and lets go of it then."""
+async def leading_while(leading: Leading, stop: asyncio.Event | None) -> AsyncIterator[None]:
+    """Keeps the lead while the body runs, and lets go of it then. Where others stand by and nobody has said `stop`, it
+    is started again, and stays on the list."""
     keeping = asyncio.create_task(leading.keep())
     try:
         yield
     finally:
         keeping.cancel()
-        await leading.leave()
+        await leading.leave(stays=stop is not None and not stop.is_set())

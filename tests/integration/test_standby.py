@@ -30,7 +30,7 @@ from cluster.scheduler.admission import Admission
 from cluster.scheduler.backup import back_up
 from cluster.scheduler.leading import Leading, LeadUnsure, boot_clock
 from cluster.scheduler.process import ReadyScheduler, SchedulerOptions, serve
-from cluster.scheduler.standby import StandbyNotes, shared_id
+from cluster.scheduler.standby import StandbyNotes, leading_while, shared_id
 from cluster.scheduler.store_migration import StoreMoved, move
 from cluster.store.interface import StoreFailed, StoreTroubled, TakenOver
 from cluster.store.redis.connecting import place_of
@@ -109,6 +109,15 @@ def test_who_has_lost_the_lead_begins_no_epoch_and_writes_nothing(empty: RedisSe
                 other.commit([])
         await first.keep()
         assert (first.over.is_set(), first.holds, second.holds, second.address) == (True, False, True, "b:1")
+        for said, listed in ((False, ("a:1", "b:1")), (True, ("b:1",))):
+            again, stop = Leading(empty.url, "a:1", LEASE, lasting=False), asyncio.Event()
+            await again._ask(LeadWish.LOOK)
+            if said:
+                stop.set()
+            async with leading_while(again, stop):
+                pass
+            await second._ask(LeadWish.KEEP)
+            assert second.roster.addresses == listed, "who is not told to stop comes back there: workers keep it"
         await second.leave()
 
     asyncio.run(play())
@@ -145,7 +154,7 @@ def test_a_leader_that_is_cut_off_from_the_store_ends_where_another_stands_by(
 
         monkeypatch.setattr(first._table, "ask", parted)
         await asyncio.gather(keeping, standing)
-        assert (first.over.is_set(), first.holds, second.holds) == (True, False, True)
+        assert (first.over.is_set(), first.holds, second.tenure.term, second.address) == (True, False, 2, "b:1")
         await second.leave()
 
     async def patiently() -> None:

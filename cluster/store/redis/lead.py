@@ -28,10 +28,11 @@ class LeadTable:
         self._address, self._shared = address, shared
         self._said = 0
 
-    def ask(self, wish: LeadWish, node: Contender, forgotten: Sequence[str] = ()) -> LeadAnswer:
-        """Blocks. StoreTroubled where nobody answers; then it may have been done, or be done yet."""
+    def ask(self, wish: LeadWish, node: Contender, forgotten: Sequence[str] = (), *, stays: bool = False) -> LeadAnswer:
+        """`stays`: who leaves the lead stays on the list. Blocks. StoreTroubled where nobody answers; then it may have
+        been done, or be done yet."""
         self._said += 1
-        is_listed = self._address and wish is not LeadWish.LEAVE
+        is_listed = self._address and (stays or wish is not LeadWish.LEAVE)
         word = str(Sign(node.me, self._said, time.time(), self._shared)) if is_listed else ""
         expected = node.term if wish in (LeadWish.KEEP, LeadWish.LEAVE) else node.seen.term
         words = wish.value, node.me, str(expected), str(node.seen.beat), f"{node.lease:g}", self._address, word
