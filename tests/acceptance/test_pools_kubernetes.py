@@ -57,7 +57,13 @@ def daemons(command: Command, kube: Kube) -> Iterator[Daemons]:
 
 
 def pools_file(
-    cluster: Command, kube: Kube, most: int, user: str = "pools", image: str = "shell:1", namespace: str = NAMESPACE
+    cluster: Command,
+    kube: Kube,
+    most: int,
+    user: str = "pools",
+    image: str = "shell:1",
+    namespace: str = NAMESPACE,
+    back_off: float = 5,
 ) -> Path:
     """The one of the page, in which everything goes more quickly, and its program is ours."""
     text = of_page("kube-pools.toml")
@@ -65,7 +71,7 @@ def pools_file(
     home.mkdir(exist_ok=True)
     for key, value in {
         "max": str(most),
-        "cpus": f"1\nback_off = 600\n{QUICK}",
+        "cpus": f"1\nback_off = {back_off}\n{QUICK}",
         "mem": '"128MiB"',
         "namespace": f'"{namespace}"\nkubeconfig = "{kube.kubeconfig(user)}"',
         "program": json.dumps(program(home)),
@@ -186,7 +192,7 @@ def test_what_will_not_work_there_is_told_and_taken_back(daemons: Daemons, kube:
     """An image that is not there, a quota that is reached."""
     cluster = daemons.command
     cluster.ok("job", "submit", "--", "true")
-    daemons.start_pools(pools_file(cluster, kube, 1, image="missing:1"))
+    daemons.start_pools(pools_file(cluster, kube, 1, image="missing:1", back_off=600))
     assert "its image cannot be pulled: ImagePullBackOff: Back-off pulling image" in trouble(daemons, "pulled")
     while json.loads((cluster.home / "pools" / "machines.json").read_text()):
         time.sleep(0.1)
@@ -194,7 +200,7 @@ def test_what_will_not_work_there_is_told_and_taken_back(daemons: Daemons, kube:
     daemons.stop("pools")
     kube.namespace("small")
     kube.quota("small", pods="0")
-    daemons.start_pools(pools_file(cluster, kube, 2, user="admin", namespace="small"))
+    daemons.start_pools(pools_file(cluster, kube, 2, user="admin", namespace="small", back_off=600))
     assert "Kubernetes does not take its Pod: " in (told := trouble(daemons, "quota"))
     assert "exceeded quota: limit" in told
     assert kube.pods("small") == []

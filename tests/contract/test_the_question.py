@@ -78,4 +78,6 @@ def test_nothing_is_written_into_its_line(
         assert asyncio.run(work()) == 0
     os.close(write)
     said = capfd.readouterr()
-    assert (said.out, said.err) == ("meanwhile\n", "" if typed else "\n"), "who types has ended the line"
+    assert (said.out, said.err) == ("meanwhile\n", "" if typed else "\ncluster: job 1 has ended meanwhile\n"), (
+        "who types has ended the line"
+    )

@@ -91,8 +91,8 @@ def test_how_many_stand_still_is_told_of_a_job_that_is_frozen(bench: Bench) -> N
         ({"after": tuple(map(str, range(1, 7)))}, "after 1,2,3,4,5,…"),
         ({"delay": 60.0}, f"until {iso(WALL + 160.0)}"),
         ({"delay": 60.0, "after": ("1",)}, f"until {iso(WALL + 160.0)}"),
-        ({"every": "@hourly"}, f"until {iso(WALL + 2800.0)}"),
-        ({"every": "@hourly@Europe/Berlin"}, f"until {iso(WALL + 2800.0)}"),
+        ({"every": "@hourly"}, f"next at {iso(WALL + 2800.0)}"),
+        ({"every": "@hourly@Europe/Berlin"}, f"next at {iso(WALL + 2800.0)}"),
     ],
     ids=str,
 )

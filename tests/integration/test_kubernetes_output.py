@@ -31,6 +31,8 @@ class Answer:
 class Api:
     """Its answers that follow a log break."""
 
+    address = "https://127.0.0.1:6443"
+
     def __init__(self, *_: object) -> None:
         pass
 

@@ -183,7 +183,7 @@ def test_what_is_kept_no_longer_goes_by_itself_and_says_when_and_why(tmp_path: P
         await unpin(user, "4")
         did = await prune(user, keep_jobs="forever", keep_output="10k")
         assert (did.outputs, did.output_bytes) == (1, 20_000)
-        with pytest.raises(InvalidInput, match="'soon' is no duration"):
+        with pytest.raises(InvalidInput, match="'soon' says neither how long nor how much"):
             await prune(user, keep_jobs="soon")
 
     in_cluster(tmp_path / "s", body)
