@@ -159,7 +159,7 @@ def test_what_is_kept_no_longer_goes_by_itself_and_says_when_and_why(tmp_path: P
         for written in (b"small", b"x" * 20_000, b"", b"kept" * 5000):
             await run_one(user, worker, written)
         await pin(user, "4")
-        would = await prune(user, dry_run=True, keep_output="1s", keep_jobs="forever")
+        would = await prune(user, dry_run=True, keep_output="1h", keep_jobs="forever")
         assert (would.jobs, would.outputs) == (0, 0)  # nothing is that old
         later = cluster.service.driver
         later.clock = lambda: wall()._replace(wall=time.time() + 86400.0)
