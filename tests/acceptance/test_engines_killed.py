@@ -40,11 +40,12 @@ def all_end_as_they_do(daemons: Daemons, runner: str, config: Path) -> None:
         time.sleep(chance.uniform(0.5, 3.0))
         daemons.kill("engine")
         daemons.start_worker("engine", *options)
-    assert cluster("job", "wait", "1", patience=LONGEST).code == 9
+    waited = cluster("job", "wait", "1", patience=LONGEST)
     with daemons.client() as client:
         _, tasks = client.get("1", max_tasks=TASKS)
     ends = {task.number: (task.reason, task.attempt) for task in tasks}
     assert ends == {number: ("ok" if number % 10 else "exit:9", 1) for number in range(1, TASKS + 1)}
+    assert waited.text == "job 1 failed (exit:9)\n"
     lines = cluster.ok("job", "logs", "1").text.split()
     assert sorted(map(int, lines)) == list(range(1, TASKS + 1))
 

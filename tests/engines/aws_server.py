@@ -2,7 +2,7 @@
 
     python aws_server.py    (in the environment `checks`; says its port, ends with its stdin)
 
-A task is RUNNING at once there. Its command runs as a process of this machine; what it writes goes to the log group;
+A task's command runs as a process of this machine; what it writes goes to the log group;
 its end stops the task. An image `missing:…` cannot be pulled; StopTask is SIGTERM, and SIGKILL 0.3 s after it. An
 instance runs its user data, in a namespace of its own, where `shutdown` ends it. A request that is sent again with its
 client token makes nothing more, as AWS has it and moto does not.
@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,14 +49,14 @@ def play(backend: Any, task: Any) -> None:
             None,
             f"CannotPullContainerError: pull image manifest has been retried 5 time(s): {definition['image']}",
         )
-        task.stop_code = "TaskFailedToStart"
         return
     options = definition["logConfiguration"]["options"]
     stream = f"{options['awslogs-stream-prefix']}/{definition['name']}/{task.id}"
     logs = logs_backends[DEFAULT_ACCOUNT_ID][REGION]
     logs.create_log_stream(options["awslogs-group"], stream)
     env = {"PATH": os.environ["PATH"], **{each["name"]: each["value"] for each in own["environment"]}}
-    task.started_at = time.time()
+    with LOCK:
+        task.started_at, task.last_status = time.time(), "RUNNING"
     try:
         process = task.process = subprocess.Popen(
             own["command"],
@@ -74,15 +75,31 @@ def play(backend: Any, task: Any) -> None:
         logs.put_log_events(options["awslogs-group"], stream, [event])
     code = process.wait()
     stop(task, code if code >= 0 else 128 - code, "Essential container in task exited")
-    task.stop_code = getattr(task, "stop_code", "EssentialContainerExited")
 
 
 def stop(task: Any, code: int | None, reason: str) -> None:
-    task.stopped_at = time.time()
-    task.containers[0].exitCode = code
-    task.stopped_reason = task.stopped_reason or reason
-    task.desired_status = "STOPPED"
-    task.last_status = "STOPPED"
+    """`code` None: it was not begun."""
+    why = "TaskFailedToStart" if code is None else "EssentialContainerExited"
+    with LOCK:
+        task.stop_code = getattr(task, "stop_code", why)
+        task.stopped_at = time.time()
+        task.containers[0].exitCode = code
+        task.stopped_reason = task.stopped_reason or reason
+        task.desired_status = "STOPPED"
+        task.last_status = "STOPPED"
+
+
+def at_one_moment(tasks: Any) -> Any:
+    """Copies, since the answer is made of a task part by part, while it may end."""
+    copies = [copy(task) for task in tasks]
+    for each in copies:
+        each.containers = [copy(container) for container in each.containers]
+    return copies
+
+
+def describe_tasks(backend: Any, *arguments: Any, **named: Any) -> Any:
+    with LOCK:
+        return at_one_moment(_describe_tasks(backend, *arguments, **named))
 
 
 def run_task(backend: Any, *arguments: Any, **named: Any) -> Any:
@@ -95,13 +112,15 @@ def run_task(backend: Any, *arguments: Any, **named: Any) -> Any:
             MADE.append(task.started_by)
             there = [t for t in backend.tasks[task.cluster_name].values() if t.last_status != "STOPPED"]
             count(task.started_by, [t for t in there if t.started_by == task.started_by])
+            task.containers[0].exitCode = None
+            task.last_status = "PENDING"
+            task._transitions = []  # it does not go on by being looked at
+        told = at_one_moment(tasks)
         if token:
-            KNOWN[token] = tasks
+            KNOWN[token] = told
     for task in tasks:
-        task.containers[0].exitCode = None
-        task._transitions = []  # it does not go on by being looked at
         threading.Thread(target=play, args=(backend, task), daemon=True).start()
-    return tasks
+    return told
 
 
 def count(what: str, there: list[Any]) -> None:
@@ -187,6 +206,8 @@ def kill(process: Any) -> None:
 _run_task = ecs.EC2ContainerServiceBackend.run_task
 ecs.EC2ContainerServiceBackend.run_task = run_task
 ecs.EC2ContainerServiceBackend.stop_task = stop_task
+_describe_tasks = ecs.EC2ContainerServiceBackend.describe_tasks
+ecs.EC2ContainerServiceBackend.describe_tasks = describe_tasks
 _answer_run_task = EC2ContainerServiceResponse.run_task
 EC2ContainerServiceResponse.run_task = answer_run_task
 _run_instances, _terminate_instances = InstanceBackend.run_instances, InstanceBackend.terminate_instances
