@@ -129,6 +129,48 @@ def test_what_was_ordered_without_an_answer_is_found_before_it_is_given_back(
     run(engine, tmp_path, case)
 
 
+def test_what_was_given_back_and_comes_again_is_not_forgotten_with_what_it_was(
+    aws: Aws,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, calls, go = aws.engine(), list[str](), threading.Event()
+    make = engine.make
+
+    def makes(order: ContainerOrder) -> Sighting:
+        calls.append("make")
+        if len(calls) == 1:
+            raise EngineFull("there is no room")
+        return make(order)
+
+    def forgets(name: str, reference: str) -> None:
+        calls.append("forget")
+        assert go.wait(PATIENCE)
+        calls.append("forgotten")
+
+    async def case(agent: EngineAgent) -> None:
+        template = agent.template("true")
+        agent.start(template, "13.0#1")
+        while not calls:  # noqa: ASYNC110 (nobody tells of it)
+            await asyncio.sleep(0.01)
+        agent.runner.recall(["13.0#1"])
+        assert (await agent.end_of("13.0#1")).reason == endings.RETURNED
+        agent.runner.ack(agent.reports[-1].seq)
+        agent.reports.clear()
+        while "forget" not in calls:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        agent.start(template, "13.0#1")
+        await asyncio.to_thread((tmp_path / "out").exists)
+        go.set()
+        assert (await agent.end_of("13.0#1")).reason == "ok"
+        assert calls == ["make", "forget", "forgotten", "make"]
+
+    monkeypatch.setattr(engine, "make", makes)
+    monkeypatch.setattr(engine, "forget", forgets)
+    monkeypatch.setattr(engine_containers, "PAUSE", 0.05)
+    run(engine, tmp_path, case)
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_an_order_that_comes_after_it_was_given_up_is_ended(
     aws: Aws,  # noqa: F811

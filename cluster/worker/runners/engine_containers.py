@@ -69,7 +69,7 @@ class EngineContainers:
         self._news: list[tuple[str, str, str]] = []
         self._loop = asyncio.get_running_loop()
         self._chores: set[asyncio.Task[None]] = set()
-        self._forgetting: set[str] = set()  # names of containers
+        self._forgetting: dict[str, asyncio.Task[None]] = {}  # by names of containers
         self._full = ""  # why the engine has taken nothing lately
         self._doubted: set[str] = set()  # names of what nobody wants, and the engine may have or get all the same
         self._doubts: list[tuple[str, float]] = []  # names, and until when, to be written down; 0: it is settled
@@ -146,8 +146,8 @@ class EngineContainers:
             self._forget_soon(container_name(self._owner, keys_of((key,))[0]), reference)
 
     def _forget_soon(self, name: str, reference: str) -> None:
-        self._forgetting.add(name)
-        self._chore(self._forget(name, reference)).add_done_callback(lambda _: self._forgetting.discard(name))
+        forgetting = self._forgetting[name] = self._chore(self._forget(name, reference))
+        forgetting.add_done_callback(lambda _: self._forgetting.pop(name, None))
 
     def _chore(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
@@ -181,6 +181,8 @@ class EngineContainers:
         """Orders it until the engine has taken it, or refused, or nobody wants it any more. An order without an answer
         may have been taken: it is not given back before the engine was asked for it."""
         order, is_unsure, was_unsure = order_of(container.name, item, template), False, False
+        if forgetting := self._forgetting.get(container.name):
+            await asyncio.wait([forgetting])  # what was given back comes again: its new container is not forgotten
         if adopted and not await self._find(container):
             return
         while (attempt := self._attempt(container)) is not None:
