@@ -160,7 +160,7 @@ def test_what_kubernetes_refuses_is_told_in_one_line(daemons: Daemons, kube: Kub
     cluster = daemons.command
     token = cluster.ok("token", "create", "-q", "--role", "pools", "--user", "keeper").text.strip()
 
-    def said(*join: str, **others: str) -> str:
+    def said(*join: str, **others: Any) -> str:
         done = cluster("pools", "--config", str(pools_file(cluster, kube, 1, **others)), *join)
         assert done.code == 1, done
         assert len(done.err.splitlines()) == 1, done
