@@ -37,6 +37,7 @@ EXTRAS = {"redis": ("redis", "async-timeout")}
 # What starts the file. Nothing of ours is in site-packages, and what is may cost 20 ms and more (.pth files): so Python
 # need not look there (-S), nor at variables and the user's own modules (-I).
 INTERPRETER = "/usr/bin/env -S python3 -S -I"
+_LEXERS = ("__init__.py", "_mapping.py")  # of pygments: those that know which others there are
 TREE = "tree.zip"  # in the archive: what is unpacked at the first start (boot/unpack.py)
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of every entry: the earliest that a zip file can say
 WELL, FAST = 6, 1  # presets of lzma: the second takes a third of the time, and modules become a tenth larger
@@ -136,7 +137,13 @@ def _install(machine: str, lock: Path, place: Path, python: str) -> None:
 def _files(directory: Path) -> list[Path]:
     """All files below the directory, relative to it, in an order that does not depend on the file system."""
     found = (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
-    return sorted(path for path in found if "__pycache__" not in path.parts and path.suffix != ".pyi")
+    return sorted(path for path in found if "__pycache__" not in path.parts and not _is_needless(path))
+
+
+def _is_needless(file: Path) -> bool:
+    """Whether nothing of ours loads it: types for checkers, and the grammars of 500 languages (a megabyte), by which
+    rich could colour source code."""
+    return file.suffix == ".pyi" or (file.parts[:2] == ("pygments", "lexers") and file.name not in _LEXERS)
 
 
 def _is_licence(file: Path) -> bool:
