@@ -99,11 +99,19 @@ async def leave(response: StreamingResponse) -> None:
 
 
 async def _ended(task: "asyncio.Task[Any]") -> None:
-    """Nobody waits for it any more."""
+    """Nobody waits for it any more. This returns only when it has ended, also where a reader who hangs up cancels the
+    wait: what it iterates cannot be closed before."""
     task.cancel()
-    await asyncio.wait([task])
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
     if not task.cancelled():
         task.exception()  # it was told, or nobody is left to be told
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 # ── output ─────────────────────────────────────────────────────────────────────────────────────────────────────────
