@@ -4,15 +4,14 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
 from types import FrameType
 
 import pytest
 
+from tests.acceptance import keeper_kills
 from tests.acceptance.command import Command
 from tests.acceptance.daemons import Daemons, end_launcher
 from tests.patience import PATIENCE
@@ -20,7 +19,6 @@ from tools.environments import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
-MOST, KILLS = 10, 30  # machines of the pool, and kills of its keeper
 LONGEST = int(PATIENCE)  # seconds that a test waits for all that it waits for
 
 # Starts, lists and stops workers of this machine, each in a directory of its own below `machines`. A start notes how
@@ -146,30 +144,12 @@ def test_a_pool_grows_to_its_bound_survives_its_keeper_and_shrinks_to_nothing(da
 @pytest.mark.extra_pools
 def test_thirty_kills_of_the_keeper_orphan_nothing_and_exceed_nothing(daemons: Daemons) -> None:
     """From nothing to ten and back, twice; killed at random moments while machines come, work and go."""
-    cluster, chance = daemons.command, Random(11)
-    config = pools_file(cluster, MOST)
+    cluster = daemons.command
     places = cluster.home / "machines"
-    signal.alarm(1800)
-
-    def kill(times: int) -> None:
-        for _ in range(times):
-            daemons.start_pools(config)
-            time.sleep(chance.uniform(0.0, 4.0))
-            daemons.kill("pools")
-
-    with daemons.client() as client:
-        for wave in (1, 2):
-            cluster.ok("job", "submit", "--array", "1-60", "--", "sleep", "3")
-            kill(KILLS // 3)
-            daemons.start_pools(config)
-            cluster.ok("job", "wait", str(wave), patience=1500.0)
-            daemons.kill("pools")
-            kill(KILLS // 6)
-            daemons.start_pools(config)
-            while list(places.glob("*/there")) or client.workers():
-                time.sleep(0.2)
-            daemons.kill("pools")
+    signal.alarm(keeper_kills.LONGEST)
+    config = pools_file(cluster, keeper_kills.MOST)
+    keeper_kills.kill_while_a_pool_grows_and_shrinks(daemons, config, lambda: any(places.glob("*/there")))
     made = [line.split() for line in (cluster.home / "started").read_text().splitlines()]
-    assert max(int(there) for _, there in made) <= MOST
+    assert max(int(there) for _, there in made) <= keeper_kills.MOST
     assert len({name for name, _ in made}) == len(made) == len(list(places.glob("*/was")))  # each was stopped
     print(f"{len(made)} machines made, {max(int(there) for _, there in made)} at once at most")

@@ -1,17 +1,16 @@
 """What the providers of Amazon's have in common: keys of their tables, and a provider made of calls that block."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from cluster.domain.pools.told import ToldMachine
 from cluster.engines.aws_api import AwsRefused, AwsSilent
-from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, worker_arguments
+from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, Unwatched, worker_arguments
 from cluster.pools.providers.options import TableReader
 
 AT_ONCE = 8  # calls of one pool
-EVERY = 10.0  # seconds between two lists
 CLOCKS_DIFFER = 5.0  # seconds, ours and AWS's; and AWS tells whole ones
 
 T = TypeVar("T")
@@ -76,8 +75,10 @@ class AwsMachines(Protocol):
         """Ends that one, and tells it no more when it is over. One that is gone is no error."""
 
 
-class AwsProvider:
+class AwsProvider(Unwatched):
     """Does that in threads, a few calls at once."""
+
+    list_every = 10.0
 
     def __init__(self, machines: AwsMachines) -> None:
         self._machines = machines
@@ -111,14 +112,6 @@ class AwsProvider:
                 self._machines.remove(id_)
 
         await asyncio.gather(*(self._call(remove, machine) for machine in machines))
-
-    async def changes(self) -> AsyncIterator[None]:
-        while True:
-            await asyncio.sleep(EVERY)
-            yield
-
-    async def close(self) -> None:
-        pass
 
     async def _call(self, function: Callable[..., T], *arguments: object) -> T:
         async with self._free:

@@ -5,17 +5,16 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.pools.told import ToldMachine
-from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, worker_arguments
+from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, Unwatched, worker_arguments
 from cluster.pools.providers.options import TableReader
 from cluster.pools.providers.running import LateError, run_program
 
 AT_ONCE = 8  # commands of one pool
-EVERY = 5.0  # seconds between two lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,9 @@ def _command(read: TableReader, key: str) -> list[str]:
     return words
 
 
-class CommandProvider:
+class CommandProvider(Unwatched):
+    list_every = 5.0
+
     def __init__(self, table: PoolTable, options: CommandOptions) -> None:
         self._table, self._options = table, options
         self._free = asyncio.Semaphore(AT_ONCE)
@@ -86,14 +87,6 @@ class CommandProvider:
         errors = [each for each in await asyncio.gather(*runs, return_exceptions=True) if not isinstance(each, str)]
         if errors:
             raise errors[0]
-
-    async def changes(self) -> AsyncIterator[None]:
-        while True:
-            await asyncio.sleep(EVERY)
-            yield
-
-    async def close(self) -> None:
-        pass
 
     async def _run(self, key: str, words: Sequence[str], machine: str = "", beside: Mapping[str, str] = {}) -> str:
         """What it writes. ProviderError."""

@@ -5,6 +5,7 @@ name, pool and cluster on what it makes (label, tag, marker), so that all of it 
 was started anew; and where its engine knows an idempotency key, the name is that.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,20 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Nothing is called after that. The machines stay."""
+
+
+class Unwatched:
+    """What providers have in common whose engine does not tell of changes, and to which no connection stays open."""
+
+    list_every: float  # seconds between two lists
+
+    async def changes(self) -> AsyncIterator[None]:
+        while True:
+            await asyncio.sleep(self.list_every)
+            yield
+
+    async def close(self) -> None:
+        pass
 
 
 def worker_arguments(table: PoolTable, name: str) -> list[str]:

@@ -10,19 +10,18 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.amounts import GPUS, MEMORY
 from cluster.domain.pools.slurm_jobs import FIELDS, OLDEST, job_name, read_jobs, version_of
 from cluster.domain.pools.told import ToldMachine
-from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, worker_arguments
+from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, Unwatched, worker_arguments
 from cluster.pools.providers.options import TableReader
 from cluster.pools.providers.running import MOST_SAID, EndedProgram, LateError, run_program
 
 AT_ONCE = 4  # commands of one pool
-EVERY = 5.0  # seconds between two lists
 PROGRAMS = ("sbatch", "squeue", "scancel")
 OURS = (
     "job-name",
@@ -93,7 +92,9 @@ def open_provider(table: PoolTable) -> "SlurmProvider":
     return SlurmProvider(table, SlurmOptions(options, program, chosen, worker, output, time_limit))
 
 
-class SlurmProvider:
+class SlurmProvider(Unwatched):
+    list_every = 5.0
+
     def __init__(self, table: PoolTable, options: SlurmOptions) -> None:
         self._table, self._options = table, options
         self._free = asyncio.Semaphore(AT_ONCE)
@@ -145,14 +146,6 @@ class SlurmProvider:
         errors = [each for each in await asyncio.gather(*map(one, machines), return_exceptions=True) if each]
         if errors:
             raise errors[0]
-
-    async def changes(self) -> AsyncIterator[None]:
-        while True:
-            await asyncio.sleep(EVERY)
-            yield
-
-    async def close(self) -> None:
-        pass
 
     async def _start(self, machine: NewMachine) -> str:
         """Why it was certainly not made; empty: it was, or may have been."""

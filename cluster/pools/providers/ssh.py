@@ -9,18 +9,17 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.pools.told import MachineState, ToldMachine
-from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, worker_arguments
+from cluster.pools.providers.interface import NewMachine, PoolTable, ProviderError, Unwatched, worker_arguments
 from cluster.pools.providers.options import TableReader
 from cluster.pools.providers.running import LateError, run_program
 
 AT_ONCE = 16  # connections of one pool
-EVERY = 15.0  # seconds between two looks at all hosts
 TAKEN = 9  # exit code of START where there is another machine of the pool
 
 # Read as a whole before any of it runs: a connection that breaks in the middle leaves nothing half-done.
@@ -117,7 +116,9 @@ def open_provider(table: PoolTable) -> "SshProvider":
     )
 
 
-class SshProvider:
+class SshProvider(Unwatched):
+    list_every = 15.0  # all hosts are asked
+
     def __init__(self, table: PoolTable, options: SshOptions) -> None:
         self._table, self._options = table, options
         self._free = asyncio.Semaphore(AT_ONCE)
@@ -151,14 +152,6 @@ class SshProvider:
         for machine in machines:
             hosts = [machine.id] if machine.id else self._options.hosts
             await asyncio.gather(*(self._script(host, STOP, name=machine.name) for host in hosts))
-
-    async def changes(self) -> AsyncIterator[None]:
-        while True:
-            await asyncio.sleep(EVERY)
-            yield
-
-    async def close(self) -> None:
-        pass
 
     async def _start(self, machine: NewMachine) -> str:
         """Why it was certainly not made; empty: it was, or may have been."""
