@@ -211,9 +211,14 @@ def remove(ctx: click.Context, /, workers: tuple[str, ...], revoke: bool, yes: b
     """
     from cluster.cli.confirmation import confirm
     from cluster.cli.connection import client
+    from cluster.domain.base.errors import NotFound
 
     async def work() -> None:
         async with client(ctx) as cluster:
+            if len(workers) > 1:  # all of them, or none
+                known = {each for worker in await cluster.workers() for each in (worker.id, worker.name)}
+                if unknown := [worker for worker in workers if worker not in known]:
+                    raise NotFound(f"there is no worker {unknown[0]!r}; none was removed")
             for worker in workers:
                 _tell_removed(await cluster.remove_worker(worker, revoke=revoke), revoke, quiet)
 

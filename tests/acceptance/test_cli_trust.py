@@ -145,6 +145,8 @@ def test_a_worker_is_removed_when_it_is_gone_and_expelled_at_any_time(head: Daem
         connected = head.command("worker", "remove", "box")
         assert (connected.code, "expel it with --revoke" in connected.err) == (1, True)
         there.stop("box")
+        refused = head.command("worker", "remove", "box", "boxx")
+        assert (refused.code, refused.err) == (1, "cluster: there is no worker 'boxx'; none was removed\n")
         head.command.ok("worker", "remove", "box")
         assert head.command.ok("worker", "list", "--json").json == []
         there.start_worker("box")  # it was not expelled
