@@ -87,6 +87,7 @@ async def page(
     answer holds, of which so many bytes are left (None: all). `parts`: the tasks that are meant of some of them.
     `ended`, `after`: as of `read_jobs`."""
     jobs: list[JobView] = []
+    known: WhyNot = {}
     looked = size = 0
     room = PAGE_BYTES if room is None else room
     most = min(FIRST_JOBS, PIECE_JOBS)
@@ -94,7 +95,7 @@ async def page(
         some = numbers[looked : looked + most]
         most = min(PIECE_JOBS, 2 * most)
         left = limit - len(jobs) if limit else PIECE_JOBS
-        view = partial(_piece, numbers=some, states=states, room=left, detail=detail, parts=parts)
+        view = partial(_piece, numbers=some, states=states, room=left, detail=detail, parts=parts, known=known)
         piece, seen, bytes_shown = await read_jobs(driver, some, view, ended=ended, after=after, leave_out=True)
         jobs += piece
         looked += seen
@@ -111,9 +112,11 @@ def _piece(
     room: int,
     detail: Detail,
     parts: Parts,
+    known: WhyNot,
 ) -> tuple[list[JobView], int, int]:
-    """The first of these jobs, how many of the numbers were looked at for them, and the bytes that they take."""
-    known: WhyNot = {}
+    """The first of these jobs, how many of the numbers were looked at for them, and the bytes that they take. What
+    keeps a request class from running is looked for among all workers once a page, and is `known` to its next pieces:
+    it may have changed by the few turns that came between."""
     jobs: list[JobView] = []
     size = looked = cost = 0
     for number in numbers:

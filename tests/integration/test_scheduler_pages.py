@@ -12,7 +12,11 @@ import pytest
 from cluster.client.scheduler_backend import SchedulerBackend
 from cluster.domain.base.errors import Conflict, InvalidInput
 from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler import pending_in_words
+from cluster.domain.scheduler.evaluator import can_ever_run
+from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import Assign
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.users import UserRecord
@@ -263,5 +267,29 @@ def test_workers_tokens_and_users_come_in_pages(tmp_path: Path, monkeypatch: pyt
         assert [user.name for user in answer.users] == ["user19"]
         assert not (await users.ListUsers(admin_pb2.ListUsersRequest(after="nobody"))).users
         await ours.close()
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_list_looks_at_each_worker_once_for_jobs_that_ask_for_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait, and however few of them are looked at before somebody else is served."""
+    looked = 0
+
+    def counted(request: Request, worker: Worker) -> bool:
+        nonlocal looked
+        looked += 1
+        return can_ever_run(request, worker)
+
+    async def body(cluster: Cluster) -> None:
+        await cluster.worker().connect()
+        ada = cluster.user()
+        for _ in range(3):
+            await ada.submit(millicpus=4000)
+        monkeypatch.setattr(pending_in_words, "can_ever_run", counted)
+        monkeypatch.setattr(showing, "PIECE_JOBS", 1)  # before anybody else is served
+        assert {job.waits_for for job in await ada.jobs()} == {"no worker can run it"}
+        assert looked == 2  # of the lines, and whether it ever can
 
     in_cluster(tmp_path, body)

@@ -26,8 +26,16 @@ from cluster.domain.scheduler.worker_record import Worker, WorkerState
 MOST_REASONS = 5  # lines that explain why a job waits, and things that one line names
 MOST_LOOKED_AT = 100  # tasks between two attempts of which it is looked when they are tried again
 
-# Why jobs of a request class cannot run now; the same for all of them at one moment.
-WhyNot = dict[Request, tuple[str, ...]]
+
+class NotTaken(NamedTuple):
+    """Why no worker takes jobs of a request class now."""
+
+    lines: tuple[str, ...]  # empty: one could
+    ever: bool  # no worker has what they need, whatever keeps that one from it now
+
+
+# The same for all jobs of a request class at one moment: looked for once, among all workers.
+WhyNot = dict[Request, NotTaken]
 
 
 class Why(NamedTuple):
@@ -73,11 +81,6 @@ def next_try_of(core: SchedulerCore, job: Job, index: int) -> float:
     """The same of one task."""
     due = core.timers.when(("retry", job.number, index))
     return 0.0 if due is None else core.now.wall + due - core.now.mono
-
-
-def any_could(core: SchedulerCore, request: Request) -> bool:
-    """Whether any worker has what it needs, whatever keeps that one from it now."""
-    return any(can_ever_run(request, worker) and not worker.record.removed for worker in core.workers.values())
 
 
 def _pauses(core: SchedulerCore, job: Job) -> Iterator[Why]:
@@ -173,10 +176,10 @@ def _why_no_worker_takes_it(core: SchedulerCore, job: Job, known: WhyNot) -> Ite
     """Of a job that has ready tasks, of which none runs."""
     kind = job.request
     if kind not in known:
-        known[kind] = tuple(_why_not(core, kind))
-    if known[kind]:
-        short = "no worker takes it now" if any_could(core, kind) else "no worker can run it"
-        yield from (Why(line, short) for line in known[kind])
+        known[kind] = _not_taken(core, kind)
+    if lines := known[kind].lines:
+        short = "no worker can run it" if known[kind].ever else "no worker takes it now"
+        yield from (Why(line, short) for line in lines)
         yield from map(Why, core.pools.coming_for(kind, core.now.wall))
         return
     if kept := reserved(core, job):
@@ -212,6 +215,12 @@ def _needs(request: Request) -> str:
     words = [f"{request.millicpus / 1000:g} cpu{'' if request.millicpus == 1000 else 's'}"]
     words += [amount_in_words(*each) for each in (request.beside.amounts if request.beside else ())]
     return f"needs {', '.join(words)} a task"
+
+
+def _not_taken(core: SchedulerCore, request: Request) -> NotTaken:
+    lines = tuple(_why_not(core, request))
+    could = not lines or any(can_ever_run(request, w) and not w.record.removed for w in core.workers.values())
+    return NotTaken(lines, ever=not could)
 
 
 def _why_not(core: SchedulerCore, request: Request) -> Iterator[str]:

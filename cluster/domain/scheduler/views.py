@@ -19,7 +19,7 @@ from cluster.domain.job.usage import NOTHING_USED, Usage
 from cluster.domain.scheduler import explaining, schedules
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
-from cluster.domain.scheduler.pending_in_words import WhyNot, any_could, next_try, why_pending
+from cluster.domain.scheduler.pending_in_words import WhyNot, next_try, why_pending
 from cluster.domain.scheduler.reserving_in_words import Reserved, kept_out, leaves_at, passing, reserved
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
@@ -121,6 +121,7 @@ def job_view(
     state = overall(counts)
     known = {} if known is None else known
     because = tuple(why_pending(core, job, known))
+    not_taken = known.get(job.request) if because else None
     wait = core.followers.waits.get(job.number)
     return JobView(
         record=job.record,
@@ -131,8 +132,8 @@ def job_view(
         started_at=job.started_at,
         ended_at=job.ended_at,
         pending_because=tuple(why.line for why in because),
-        no_worker_can=bool(because and known.get(job.request)),
-        no_worker_ever=bool(because and known.get(job.request)) and not any_could(core, job.request),
+        no_worker_can=bool(not_taken and not_taken.lines),
+        no_worker_ever=bool(not_taken and not_taken.ever),
         explanation=_explanation(core, job) if explain and because and job.ready else NOT_EXPLAINED,
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
