@@ -5,15 +5,18 @@ Each case took half a minute or more when every range was handled apart. The lim
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from cluster.domain.base.intervals import Range
+from cluster.domain.base.now import Now
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.target import Target
+from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Replied, Reply
 from cluster.domain.scheduler.events import (
     CancelRequested,
@@ -24,8 +27,9 @@ from cluster.domain.scheduler.events import (
     SessionClosed,
     SessionOpened,
 )
+from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.takers import MOST_HELD
-from cluster.domain.scheduler.worker_record import MAX_MILLICPUS, Worker
+from cluster.domain.scheduler.worker_record import MAX_MILLICPUS, Worker, WorkerRecord
 from cluster.domain.session.messages import Attempts, Hello, Report
 from tests.domain.core_bench import Bench, ok, spec, uuid
 
@@ -132,3 +136,11 @@ def test_what_a_worker_holds_is_bounded_and_so_is_what_is_lost_with_it() -> None
         lost = bench.turn(after=61.0)
     assert sum(isinstance(e, TaskEnd) for e in lost) == MOST_HELD
     assert not bench.core.workers["w"].held
+
+
+def test_many_workers_that_nobody_has_heard_are_restored() -> None:
+    count, core = 30_000, SchedulerCore(epoch=1)
+    workers = [WorkerRecord(f"w{number}", f"w{number}", 1000, "", "1", 0.0) for number in range(count)]
+    with within():
+        deque(core.restore(Recovered(epoch=2, workers=workers), Now(0.0, 0.0)), maxlen=0)
+    assert len(core.workers) == count

@@ -131,7 +131,8 @@ class Sessions:
 
     def expect_back(self, worker: Worker) -> None:
         """Counts from when it was last heard until what it holds is lost."""
-        self.pulse()
+        if self._state.sessions or worker.jobs:
+            self._look_whether_it_stalls()
         self.expect_word(worker.id, max(self._state.now.mono, worker.last_heard + self._state.lease))
         for number in worker.jobs:
             due = worker.last_heard + self._state.lost_after(self._state.jobs[number])
@@ -156,7 +157,10 @@ class Sessions:
         """Looks after a while again whether this scheduler stalls, as long as anybody's silence is counted."""
         state = self._state
         if state.sessions or any(worker.jobs for worker in state.workers.values()):
-            state.timers.set(("pulse",), state.now.mono + state.lease / HEARTBEATS)
+            self._look_whether_it_stalls()
+
+    def _look_whether_it_stalls(self) -> None:
+        self._state.timers.set(("pulse",), self._state.now.mono + self._state.lease / HEARTBEATS)
 
     def forgive(self, seconds: float, now: float) -> None:
         """This scheduler was not there for so long: nobody's silence counts in that time, and in the time of a
