@@ -11,12 +11,13 @@ from cluster.cli.options import Parsed, as_json, connection, quiet, yes
 from cluster.cli.tab_completion import jobs_here
 from cluster.client.types import Deleted, Pruned
 from cluster.domain.base.quantities import format_size
-from cluster.domain.scheduler.retention import parse_keep
+from cluster.domain.scheduler.retention import parse_keep, parse_keep_age
 
 if TYPE_CHECKING:
     from cluster.client.aio import AsyncClient
 
 KEEP = Parsed("keep", lambda text: str(parse_keep(text)))
+KEEP_AGE = Parsed("keep", lambda text: str(parse_keep_age(text)))
 
 
 @click.command()
@@ -107,6 +108,7 @@ def _pin(ctx: click.Context, selectors: Sequence[str], pinned: bool, as_json: bo
 @click.option("--keep-jobs", type=KEEP, metavar="AGE,SIZE", help="So long, or so much, this once (90d, 5GB).")
 @click.option("--keep-output", type=KEEP, metavar="AGE,SIZE", help="The same of what jobs have written.")
 @click.option("--keep-files", type=KEEP, metavar="AGE,SIZE", help="The same of what was uploaded, and of results.")
+@click.option("--keep-usage", type=KEEP_AGE, metavar="AGE", help="So long what `cluster usage` sums up.")
 @yes
 @as_json
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
@@ -118,14 +120,15 @@ def prune(
     keep_jobs: str | None,
     keep_output: str | None,
     keep_files: str | None,
+    keep_usage: str | None,
     yes: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Delete now what is kept no longer: jobs that have ended, and of others what they have written, and their files.
 
-    The scheduler does so by itself, as its --keep-jobs, --keep-output and --keep-files say. Here other limits may be
-    given, for once. Returns when the room was given back.
+    The scheduler does so by itself, as its --keep-jobs, --keep-output, --keep-files, --keep-usage and --user-output
+    say. Here other limits may be given, for once. Returns when the room was given back.
     """
     from cluster.cli.connection import client
     from cluster.cli.progress import told
@@ -133,6 +136,7 @@ def prune(
 
     async def pruned(cluster: "AsyncClient", dry_run: bool) -> Pruned:
         limits = {"keep_jobs": keep_jobs, "keep_output": keep_output, "keep_files": keep_files}
+        limits["keep_usage"] = keep_usage
         call = cluster.prune(**{name: text or "" for name, text in limits.items()}, dry_run=dry_run)
         return await told(call, "looking" if dry_run else "deleting", quiet)
 
@@ -150,14 +154,17 @@ def prune(
 
 
 def _told(done: Pruned, what: str) -> str:
-    kept = f"kept: jobs {done.keep_jobs}, output {done.keep_output}, files {done.keep_files}"
-    if not (done.jobs or done.outputs or done.files):
+    kept = f"kept: jobs {done.keep_jobs}, output {done.keep_output}, files {done.keep_files}, usage {done.keep_usage}"
+    usage = (
+        f", and what was used on {done.usage_days} day{'' if done.usage_days == 1 else 's'}" if done.usage_days else ""
+    )
+    if not (done.jobs or done.outputs or done.files or done.usage_days):
         return f"nothing {'would go' if what == 'would go' else 'was to be deleted'} ({kept})"
     more = {"output": done.outputs, "files": done.files}
     others = "".join(f" and the {kind} of {count} more" for kind, count in more.items() if count)
     sizes = f"{format_size(done.job_bytes)} of the database, {format_size(done.output_bytes)} of output"
     files = f", {format_size(done.file_bytes)} of files" if done.files else ""
-    return f"{what}: {_jobs(done.jobs)}{others}: {sizes}{files} ({kept})"
+    return f"{what}: {_jobs(done.jobs)}{others}: {sizes}{files}{usage} ({kept})"
 
 
 def _print_numbers(jobs: Sequence[int]) -> None:

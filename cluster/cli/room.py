@@ -13,6 +13,9 @@ def room_facts(room: RoomStatus) -> list[tuple[str, str]]:
     if room.user_files:
         users = "".join(f"{user} {format_size(size)}, " for user, size in room.users)
         facts.append(("files by user", f"{users}of {format_size(room.user_files)} each"))
+    if room.user_output:
+        users = "".join(f"{user} {format_size(size)}, " for user, size in room.outputs)
+        facts.append(("output by user", f"{users}of {format_size(room.user_output)} each"))
     for worker in room.workers:
         if worker.size:
             there = _said(worker.spaces)
@@ -24,7 +27,7 @@ def room_facts(room: RoomStatus) -> list[tuple[str, str]]:
 
 
 def _kept(room: RoomStatus) -> str:
-    return f"jobs {room.keep_jobs}, output {room.keep_output}, files {room.keep_files}"
+    return f"jobs {room.keep_jobs}, output {room.keep_output}, files {room.keep_files}, usage {room.keep_usage}"
 
 
 def _said(spaces: Sequence[SpaceUsed]) -> str:
@@ -39,7 +42,9 @@ def room_json(room: RoomStatus) -> dict[str, Any]:
     }
     disk = {"free": room.free, "size": room.size, "reserve": room.reserve}
     limits = {"keep_jobs": room.keep_jobs, "keep_output": room.keep_output, "keep_files": room.keep_files}
-    users = {"user_files": room.user_files or None, "users": dict(room.users)}
+    limits["keep_usage"] = room.keep_usage
+    users: dict[str, Any] = {"user_files": room.user_files or None, "users": dict(room.users)}
+    users |= {"user_output": room.user_output or None, "outputs": dict(room.outputs)}
     return {"spaces": _json(room.spaces), **disk, **limits, **users, "workers": workers}
 
 

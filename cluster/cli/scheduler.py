@@ -10,7 +10,7 @@ import click
 
 from cluster.cli.daemons import DaemonCommand, loading, say_ready
 from cluster.cli.http_door import full_listen, http_doors
-from cluster.cli.keeping import KEEP
+from cluster.cli.keeping import KEEP, KEEP_AGE
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION, SIZE
 from cluster.cli.processes import program
@@ -18,7 +18,15 @@ from cluster.cli.scheduler_backup import backup, check, restore
 from cluster.cli.scheduler_migrate import migrate
 from cluster.client.config import state_root
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.scheduler.retention import KEEP_FILES, KEEP_JOBS, KEEP_OUTPUT, Limits, parse_keep
+from cluster.domain.scheduler.retention import (
+    KEEP_FILES,
+    KEEP_JOBS,
+    KEEP_OUTPUT,
+    KEEP_USAGE,
+    Limits,
+    parse_keep,
+    parse_keep_age,
+)
 
 if TYPE_CHECKING:
     from cluster.scheduler.process import ReadyScheduler
@@ -90,6 +98,20 @@ class SchedulerGroup(DaemonCommand, click.Group):
     help="Refuse jobs with files of whose jobs have so much uploaded and left for keeps (50GB).",
 )
 @click.option(
+    "--user-output",
+    type=SIZE,
+    metavar="SIZE",
+    help="Keep so much of what the jobs of one user have written, alone what ended last (5GB).",
+)
+@click.option(
+    "--keep-usage",
+    type=KEEP_AGE,
+    default=str(KEEP_USAGE),
+    show_default=True,
+    metavar="AGE",
+    help="Keep for so long what `cluster usage` sums up, day by day (1095d; forever).",
+)
+@click.option(
     "--turn-over",
     is_flag=True,
     help="First write a large database of an older version anew, so that it gives room back.",
@@ -147,6 +169,8 @@ def _serve(
     keep_output: str,
     keep_files: str,
     user_files: int | None,
+    user_output: int | None,
+    keep_usage: str,
     turn_over: bool,
     store: str,
     store_may_lose: bool,
@@ -178,7 +202,8 @@ def _serve(
     door = (
         HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", debug, hosts) if http else None
     )
-    limits = Limits(parse_keep(keep_jobs), parse_keep(keep_output), parse_keep(keep_files), user_files)
+    jobs, output, files = map(parse_keep, (keep_jobs, keep_output, keep_files))
+    limits = Limits(jobs, output, files, user_files, parse_keep_age(keep_usage), user_output)
     where = own, listen, join_listen, advertise
     kept = SchedulerOptions(*where, lease, notify_urls, notify_commands, limits, door)
     chosen = replace(kept, turn_over=turn_over, store=store, store_may_lose=store_may_lose)

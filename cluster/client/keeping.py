@@ -20,7 +20,9 @@ class KeepingBackend(Protocol):
     async def room(self) -> RoomStatus:
         """What everything takes."""
 
-    async def prune(self, keep_jobs: str, keep_output: str, keep_files: str, *, dry_run: bool) -> Pruned:
+    async def prune(
+        self, keep_jobs: str, keep_output: str, keep_files: str, keep_usage: str, *, dry_run: bool
+    ) -> Pruned:
         """Deletes what is kept no longer. Empty: as the scheduler was told."""
 
 
@@ -46,12 +48,18 @@ class AsyncKeeping(ABC):
         return await self._backend().room()
 
     async def prune(
-        self, *, keep_jobs: str = "", keep_output: str = "", keep_files: str = "", dry_run: bool = False
+        self,
+        *,
+        keep_jobs: str = "",
+        keep_output: str = "",
+        keep_files: str = "",
+        keep_usage: str = "",
+        dry_run: bool = False,
     ) -> Pruned:
         """Deletes now what is kept no longer: ended jobs, and output and files of others. `keep_jobs`, `keep_output`,
-        `keep_files`: limits for this call alone, such as "90d" or "20GB"; empty: as the scheduler was told. With
-        `dry_run` nothing is deleted. Returns what went, or would, once its room was given back."""
-        return await self._backend().prune(keep_jobs, keep_output, keep_files, dry_run=dry_run)
+        `keep_files`, `keep_usage`: limits for this call alone, such as "90d" or "20GB"; empty: as the scheduler was
+        told. With `dry_run` nothing is deleted. Returns what went, or would, once its room was given back."""
+        return await self._backend().prune(keep_jobs, keep_output, keep_files, keep_usage, dry_run=dry_run)
 
     @abstractmethod
     def _backend(self) -> KeepingBackend:

@@ -48,12 +48,18 @@ class KeepingCalls(ABC):
             answer.keep_files,
             answer.user_files,
             tuple((each.user, each.bytes) for each in answer.users),
+            answer.keep_usage,
+            answer.user_output,
+            tuple((each.user, each.bytes) for each in answer.outputs),
         )
 
-    async def prune(self, keep_jobs: str, keep_output: str, keep_files: str, *, dry_run: bool) -> Pruned:
+    async def prune(
+        self, keep_jobs: str, keep_output: str, keep_files: str, keep_usage: str, *, dry_run: bool
+    ) -> Pruned:
         from cluster.v1 import room_pb2
 
         limits = {"keep_jobs": keep_jobs, "keep_output": keep_output, "keep_files": keep_files}
+        limits["keep_usage"] = keep_usage
         request = room_pb2.PruneRequest(dry_run=dry_run, **limits)
         with self._calling():
             answer = await self._beside("Room").Prune(request)

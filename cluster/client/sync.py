@@ -212,10 +212,21 @@ class Client:
         return self._do(self._inner.room())
 
     def prune(
-        self, *, keep_jobs: str = "", keep_output: str = "", keep_files: str = "", dry_run: bool = False
+        self,
+        *,
+        keep_jobs: str = "",
+        keep_output: str = "",
+        keep_files: str = "",
+        keep_usage: str = "",
+        dry_run: bool = False,
     ) -> Pruned:
         """Deletes now what is kept no longer, or only says what that is. See AsyncClient.prune."""
-        limits = {"keep_jobs": keep_jobs, "keep_output": keep_output, "keep_files": keep_files}
+        limits = {
+            "keep_jobs": keep_jobs,
+            "keep_output": keep_output,
+            "keep_files": keep_files,
+            "keep_usage": keep_usage,
+        }
         return self._do(self._inner.prune(**limits, dry_run=dry_run))
 
     def pools(self) -> tuple[PoolStatus, ...]:

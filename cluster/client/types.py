@@ -173,6 +173,9 @@ class RoomStatus(NamedTuple):
     keep_files: str = ""
     user_files: int = 0  # bytes of files that one user's jobs may have; 0: as many as there is room for
     users: tuple[tuple[str, int], ...] = ()  # where that is limited: who has how many
+    keep_usage: str = ""  # how long sums of usage are kept
+    user_output: int = 0  # bytes of output that is kept of one user's jobs; 0: as many as there is room for
+    outputs: tuple[tuple[str, int], ...] = ()  # where that is limited: who has how many, about
 
 
 class Pruned(NamedTuple):
@@ -187,6 +190,8 @@ class Pruned(NamedTuple):
     files: int = 0  # uploads and results of so many jobs that stay
     file_bytes: int = 0
     keep_files: str = ""
+    usage_days: int = 0  # of which the sums of usage went
+    keep_usage: str = ""
 
 
 class JobTree(NamedTuple):

@@ -241,7 +241,9 @@ class WorkerBackend:
     async def room(self) -> RoomStatus:
         self._refuse_to_keep()
 
-    async def prune(self, keep_jobs: str, keep_output: str, keep_files: str, *, dry_run: bool) -> Pruned:
+    async def prune(
+        self, keep_jobs: str, keep_output: str, keep_files: str, keep_usage: str, *, dry_run: bool
+    ) -> Pruned:
         self._refuse_to_keep()
 
     async def pools(self) -> tuple[PoolStatus, ...]:

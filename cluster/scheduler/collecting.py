@@ -6,6 +6,7 @@ from functools import partial
 
 from cluster.domain.base.errors import ClusterError
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.inheriting import pass_on
 from cluster.store.contents.interface import Contents
 from cluster.store.interface import Store
 
@@ -35,8 +36,10 @@ class Collecting:
         since = self._driver.clock().wall - EVERY
         after = ""
         while users := await asyncio.to_thread(self._contents.users, after, since, AT_ONCE):
-            for job_id in await self._driver.fetch(partial(_unknown, users)):
+            for job_id, deleted in await self._driver.fetch(partial(_unknown, users)):
                 if self._driver.peek(lambda core, job_id=job_id: core.job_of_id(job_id)) is None:  # type: ignore[misc]
+                    if deleted:  # and a crash came before it let go
+                        await pass_on(self._driver, self._contents, {deleted: job_id})
                     await asyncio.to_thread(self._contents.release, job_id)
             after = users[-1]
             await asyncio.sleep(PAUSE)
@@ -52,5 +55,8 @@ async def collect_all(contents: Contents) -> None:
         await asyncio.sleep(PAUSE)
 
 
-def _unknown(job_ids: list[str], store: Store) -> list[str]:
-    return [job_id for job_id in job_ids if store.number_of_id(job_id) is None]
+def _unknown(job_ids: list[str], store: Store) -> list[tuple[str, int]]:
+    """Those that are no jobs; with their numbers those that were deleted, else 0."""
+    unknown = [job_id for job_id in job_ids if store.number_of_id(job_id) is None]
+    stones = ((job_id, store.keeping.tombstone_of_id(job_id)) for job_id in unknown)
+    return [(job_id, stone.number if stone else 0) for job_id, stone in stones]

@@ -18,15 +18,20 @@ from cluster.domain.scheduler.events import JobsDeleted, OutputsExpire
 from cluster.domain.scheduler.retention import (
     NOTHING_WALKED,
     EndedJob,
+    Keep,
     Limits,
     OutputsWalked,
     SteadyClock,
+    UsageDropped,
+    UserOutputs,
+    first_day,
     too_many,
     too_old,
 )
 from cluster.scheduler.clearing import Clearing
 from cluster.scheduler.collecting import collect_all
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.inheriting import pass_on
 from cluster.scheduler.output.room import FilesRoom
 from cluster.scheduler.threads import to_its_end
 from cluster.store.contents.interface import Contents
@@ -35,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 INTERVAL = 60.0  # seconds between two looks
 EACH_DAY = 86400.0  # seconds after which all files are looked through again
+USAGE_AT_ONCE = 500  # sums of usage that go in one commit
 AT_ONCE = 100  # jobs that are looked at, and deleted, before anybody else is served
 
 
@@ -46,6 +52,7 @@ class Expired:
     outputs: int = 0  # of jobs that stay
     job_bytes: int = 0
     output_bytes: int = 0
+    usage_days: int = 0  # of which the sums of usage went
     files: int = 0  # files of jobs that stay: of so many jobs
     file_bytes: int = 0
     jobs_to: OutputsWalked = NOTHING_WALKED  # all that ended before that was looked at
@@ -63,6 +70,8 @@ class Expiring:
         self._files_to = NOTHING_WALKED  # the files of all jobs that ended before it were looked at since the day began
         self._driver, self._clearing, self._outputs = driver, clearing, outputs
         self._clock = SteadyClock()
+        self.user_outputs = None if limits.user_output is None else UserOutputs(limits.user_output)
+        self._users_counted_to = NOTHING_WALKED  # the outputs of all jobs that ended before it are in user_outputs
         self._one_at_a_time = asyncio.Lock()
         self.letting_go = asyncio.Lock()  # held by who lets files go, or has a job tried again that finds some
 
@@ -76,6 +85,8 @@ class Expiring:
                     await self._clearing.look_through_files()
                 steady = self._clock.is_steady(self._driver.clock())
                 done = await self.expire(self.limits if steady else self.limits.without_ages())
+                if done.usage_days:
+                    logger.info("sums of usage are kept no longer: of %d days", done.usage_days)
                 if done.jobs or done.outputs or done.files:
                     size = format_size(done.job_bytes + done.output_bytes + done.file_bytes)
                     gone = done.jobs, done.outputs, done.files, size
@@ -93,8 +104,10 @@ class Expiring:
             await self._by_size(limits, found, dry)
             await self._outputs_by_age(limits, found, dry)
             await self._outputs_by_size(limits, found, dry)
+            await self._outputs_by_user(limits, found, dry)
             await self._files_by_age(limits, found, dry)
             await self._files_by_size(limits, found, dry)
+            await self._usage_by_age(limits, found, dry)
             return found
 
     async def delete(self, jobs: Sequence[EndedJob], why: str, *, refuses: bool) -> list[int]:
@@ -110,8 +123,9 @@ class Expiring:
                 except Busy:
                     await asyncio.sleep(0)
             self._clearing.wake()
-            ids = [job.id for job in some if job.number in now_gone]
-            await to_its_end(partial(self._contents.release, *ids))
+            ids = {job.number: job.id for job in some if job.number in now_gone}
+            await pass_on(self._driver, self._contents, ids)
+            await to_its_end(partial(self._contents.release, *ids.values()))
             gone += now_gone
         return gone
 
@@ -167,6 +181,63 @@ class Expiring:
                 if count < len(some):
                     return
 
+    async def _outputs_by_user(self, limits: Limits, found: Expired, dry: bool) -> None:
+        """Of each user who has more than it may the outputs of those jobs that ended first. What has come since the
+        last look is counted; all is, of whom that is too much by that."""
+        if self.user_outputs is None or limits.user_output is None or not (dry or self._clearing.is_idle):
+            return
+        async with aclosing(self._outputs_since(self._users_counted_to)) as pieces:
+            async for some in pieces:
+                for job, _, output in some:
+                    self.user_outputs.add(job.owner, output)
+                self._users_counted_to = _place_of(some[-1][0])
+        why = f"as --user-output {Keep(size=limits.user_output)} says"
+        walked = await self._driver.fetch(lambda store: store.keeping.walked())
+        start = max(walked, found.jobs_to, found.outputs_to)
+        for owner in self.user_outputs.over():
+            total = 0
+            async with aclosing(self._outputs_since(start)) as pieces:
+                async for some in pieces:
+                    total += sum(output for job, _, output in some if job.owner == owner)
+            over = self.user_outputs.recount(owner, total)
+            went = await self._let_go_of_user(owner, start, over, why, found, dry) if over else 0
+            if not dry:
+                self.user_outputs.went(owner, went)
+
+    async def _let_go_of_user(
+        self, owner: str, start: OutputsWalked, over: int, why: str, found: Expired, dry: bool
+    ) -> int:
+        """How many bytes went, or would."""
+        before = found.output_bytes
+        async with aclosing(self._outputs_since(start)) as pieces:
+            async for some in pieces:
+                pins = self._driver.peek(lambda core: frozenset(core.bonds.pins))
+                own = [each for each in some if each[0].owner == owner and each[2] and each[0].number not in pins]
+                count = too_many([size for _, _, size in own], over - (found.output_bytes - before), Keep(size=0))
+                going = own[:count]
+                sizes = [(rows, output) for _, rows, output in going]
+                await self._let_go_outputs([job for job, _, _ in going], sizes, why, found, dry, all_before=False)
+                if found.output_bytes - before >= over:
+                    break
+        return found.output_bytes - before
+
+    async def _outputs_since(self, after: OutputsWalked) -> AsyncGenerator[list[tuple[EndedJob, int, int]], None]:
+        """The jobs that have ended since, with their bytes in the database and of output, some at a time."""
+        async with aclosing(self._ended(after)) as pieces:
+            async for some in pieces:
+                weights = await self._weigh(some)
+                yield [(job, rows, output) for job, (rows, output) in zip(some, weights, strict=True)]
+
+    async def _usage_by_age(self, limits: Limits, found: Expired, dry: bool) -> None:
+        before = first_day(limits.usage, self._driver.clock().wall)
+        count = await self._driver.fetch(lambda store: store.keeping.usage_days(before)) if before else 0
+        found.usage_days = count
+        while count and not dry:
+            began = self._driver.clock().mono
+            await self._driver.save(UsageDropped(before, USAGE_AT_ONCE))
+            await asyncio.sleep(self._driver.clock().mono - began)  # others have as long
+            count = await self._driver.fetch(lambda store: store.keeping.usage_days(before))
+
     async def _files_by_age(self, limits: Limits, found: Expired, dry: bool) -> None:
         why, now = limits.why("files", by_size=False), self._driver.clock().wall
         async with aclosing(self._ended(max(self._files_to, found.jobs_to))) as pieces:
@@ -195,7 +266,9 @@ class Expiring:
         count = size = 0
         async with self.letting_go:
             now = self._driver.clock().wall
-            if ids := [job.id for job in self._may_go(jobs)]:
+            if going := self._may_go(jobs):
+                ids = [job.id for job in going]
+                await pass_on(self._driver, self._contents, {job.number: job.id for job in going})
                 count, size = await to_its_end(partial(self._contents.expire, ids, now, why, least, dry=dry))
         found.files += count
         found.file_bytes += size
@@ -233,16 +306,24 @@ class Expiring:
         found.jobs_to = _place_of(jobs[-1])
 
     async def _let_go_outputs(
-        self, jobs: Sequence[EndedJob], sizes: Sequence[tuple[int, int]], why: str, found: Expired, dry: bool
+        self,
+        jobs: Sequence[EndedJob],
+        sizes: Sequence[tuple[int, int]],
+        why: str,
+        found: Expired,
+        dry: bool,
+        *,
+        all_before: bool = True,
     ) -> None:
-        """Of those that have any and are not pinned."""
+        """Of those that have any and are not pinned. `all_before`: whatever ended before them was looked at."""
         if not jobs:
             return
         outputs = {job.number: output for job, (_, output) in zip(jobs, sizes, strict=True) if output}
         gone = self._driver.peek(lambda core: tuple(number for number in outputs if number not in core.bonds.pins))
-        found.outputs_to = _place_of(jobs[-1])
+        walked = _place_of(jobs[-1]) if all_before else None
+        found.outputs_to = walked or found.outputs_to
         if not dry:
-            gone = await self._driver.ask(partial(OutputsExpire, jobs=gone, why=why, walked=found.outputs_to))
+            gone = await self._driver.ask(partial(OutputsExpire, jobs=gone, why=why, walked=walked))
             if gone:
                 self._clearing.wake()
         found.outputs += len(gone)

@@ -47,6 +47,7 @@ class RoomTaken(NamedTuple):
     limits: Limits
     workers: list[tuple[str, str, WorkerRoomTaken]]  # id, name; by name
     users: list[tuple[str, int]]  # whose jobs have so many bytes of files, where users have a quota; most first
+    outputs: list[tuple[str, int]]  # the same of output, about
 
 
 class DatabaseRoom:

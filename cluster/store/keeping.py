@@ -75,6 +75,15 @@ class Keeping(Protocol):
 
     def size(self) -> StoreSize: ...
 
+    def runs_of(self, schedule: int, after: int, most: int) -> list[tuple[int, str]]:
+        """The runs of that schedule which were not deleted, by number and UUID: at most so many after that number, in
+        order."""
+        ...
+
+    def usage_days(self, before: int) -> int:
+        """Of how many days before that one (counted from the Unix epoch, in UTC) there are sums of usage."""
+        ...
+
     def weigh(self, jobs: Sequence[int]) -> list[Weight]:
         """What each of these jobs takes."""
         ...

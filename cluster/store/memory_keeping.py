@@ -8,6 +8,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import Held, JobChunk, JobProgress, JobRecord, JobReopened, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.results import KeptResults
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import UsageAdded, UsageKind
 from cluster.domain.scheduler.retention import (
     MOST_TOMBSTONES,
     NOTHING_WALKED,
@@ -20,10 +21,13 @@ from cluster.domain.scheduler.retention import (
     RemainsGone,
     SpaceReturned,
     Tombstone,
+    UsageDropped,
 )
 from cluster.store.keeping import Remains, StoreSize, Weight
 
-Kept = JobPinned | OutputExpired | OutputsWalked | RemainsDropped | RemainsGone | SpaceReturned | Tombstone
+Kept = (
+    JobPinned | OutputExpired | OutputsWalked | RemainsDropped | RemainsGone | SpaceReturned | Tombstone | UsageDropped
+)
 
 
 @dataclass(slots=True)
@@ -53,6 +57,7 @@ class DiskOfJobs(Protocol):
     outputs: dict[int, dict[AttemptKey, SmallOutput]]
     results: dict[int, dict[AttemptKey, KeptResults]]
     kept: KeptOnDisk
+    usage: dict[tuple[int, UsageKind, str, str], UsageAdded]
 
 
 class MemoryKeeping:
@@ -101,6 +106,11 @@ class MemoryKeeping:
                     del kept.tombstones[number]
             case SpaceReturned():
                 pass
+            case UsageDropped(before=before, rows=rows):
+                old = [place for place in disk.usage if place[0] < before]
+                others = [place for place in old if place[1] is not UsageKind.USER]
+                for place in (others or old)[:rows]:
+                    del disk.usage[place]
 
     def _of_job(self) -> Iterable[dict[int, Any]]:
         disk = self._disk
@@ -146,6 +156,13 @@ class MemoryKeeping:
 
     def size(self) -> StoreSize:
         return StoreSize(0, 0, self._outputs(list(self._disk.outputs)))
+
+    def runs_of(self, schedule: int, after: int, most: int) -> list[tuple[int, str]]:
+        runs = sorted((r.number, r.id) for r in self._disk.jobs.values() if r.schedule == schedule)
+        return [run for run in runs if run[0] > after][:most]
+
+    def usage_days(self, before: int) -> int:
+        return len({day for day, kind, _, _ in self._disk.usage if kind is UsageKind.USER and day < before})
 
     def weigh(self, jobs: Sequence[int]) -> list[Weight]:
         return [Weight(self._outputs([job]), self._outputs([job])) for job in jobs]

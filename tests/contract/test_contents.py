@@ -205,6 +205,24 @@ def test_what_is_let_go_first_goes_at_once_but_for_what_others_hold(contents: St
     assert (contents.users("", 1e12, 10), contents.expired("a")) == (["b"], None)
 
 
+def test_what_is_passed_on_stays_when_who_brought_it_lets_go(contents: StoredContents, clock: Clock) -> None:
+    send(contents, ADA, b"script", LARGE, tree := tree_of(b"script", LARGE))
+    contents.use("schedule", ADA, [digest_of(tree)], owner="ada")
+    contents.expire(["old run"], clock.now, "by age")  # it has used nothing
+    contents.use("expired run", ADA, [digest_of(tree)], owner="ada")
+    contents.expire(["expired run"], clock.now, "by age")
+    for _ in range(2):  # after a crash again
+        contents.pass_on("schedule", ["run", "expired run"])
+    contents.pass_on("nobody", ["run"])
+    contents.release("schedule")
+    clock.now += 2 * LIFE
+    assert contents.collect(9) == 0
+    assert (contents.used_by("run"), contents.used_by("expired run")) == ({digest_of(tree)}, set())
+    assert contents.owned_bytes("ada") == len(b"script") + len(LARGE) + len(tree)
+    contents.release("run")
+    assert contents.collect(9) == 3
+
+
 def test_who_hears_that_it_is_here_has_time_to_use_it(contents: StoredContents, clock: Clock) -> None:
     send(contents, ADA, b"a")
     clock.now += LIFE - 1

@@ -22,6 +22,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.usage import Usage, UsageAdded, UsageKind
 from cluster.domain.scheduler import retention
 from cluster.domain.scheduler.retention import (
     NOTHING_WALKED,
@@ -34,6 +35,7 @@ from cluster.domain.scheduler.retention import (
     RemainsGone,
     SpaceReturned,
     Tombstone,
+    UsageDropped,
 )
 from cluster.store.interface import Item, Store
 from cluster.store.memory import Disk, MemoryStore
@@ -233,3 +235,31 @@ def test_a_database_of_an_older_version_is_turned_over_once(
     store.close()
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA auto_vacuum").fetchone() == (keeping_sql.INCREMENTAL,)
+
+
+def test_the_runs_of_a_schedule_are_found_but_for_deleted_ones(open_store: Opener) -> None:
+    store = open_store()
+    records = [
+        JobRecord(n, f"{V7}{n}", "ann", JobSpec(("true",)), 1.0, schedule=s) for n, s in [(1, 0), (2, 1), (3, 1)]
+    ]
+    store.commit([*records, JobRecord(4, f"{V7}4", "ann", JobSpec(("true",)), 1.0, schedule=3)])
+    assert store.keeping.runs_of(1, 0, 9) == [(2, f"{V7}2"), (3, f"{V7}3")]
+    assert (store.keeping.runs_of(1, 0, 1), store.keeping.runs_of(1, 2, 9)) == ([(2, f"{V7}2")], [(3, f"{V7}3")])
+    assert store.keeping.runs_of(2, 0, 9) == []
+    store.commit([Tombstone(2, f"{V7}2", "ann", 9.0, "by ann")])
+    assert store.keeping.runs_of(1, 0, 9) == [(3, f"{V7}3")]
+
+
+def test_sums_of_usage_go_some_at_a_time_and_newer_ones_stay(open_store: Opener) -> None:
+    store = open_store()
+    used = Usage(tasks=1)
+    kinds = ((UsageKind.USER, ""), (UsageKind.NAME, "nightly"), (UsageKind.NAME, "other"), (UsageKind.WORKER, "w"))
+    store.commit([UsageAdded(day, kind, "ann", key, used) for day in (5, 6, 7) for kind, key in kinds])
+    assert [store.keeping.usage_days(before) for before in (5, 6, 7, 8)] == [0, 1, 2, 3]
+    steps = 0
+    while store.keeping.usage_days(7):
+        store.commit([UsageDropped(7, 3)])
+        steps += 1
+    assert steps == 3, "two days of eight sums, three at a time"
+    assert [row.usage.tasks for kind in UsageKind for row in store.usage(kind, 0, None)] == [1, 1, 1, 1]
+    assert [len(store.usage(kind, 8, None)) for kind in UsageKind] == [0, 0, 0]

@@ -27,8 +27,11 @@ from cluster.domain.scheduler.retention import (
     Pin,
     SteadyClock,
     Tombstone,
+    UserOutputs,
+    first_day,
     next_piece,
     parse_keep,
+    parse_keep_age,
     too_many,
     too_old,
 )
@@ -67,6 +70,30 @@ def test_what_ended_first_goes_first_and_no_more_than_must() -> None:
     assert too_many([10, 20, 30], 75, Keep(size=75)) == 0
     assert too_many([10, 20, 30], 100, Keep(size=0)) == 3
     assert too_many([10], 100, Keep(5.0)) == 0
+
+
+def test_sums_of_usage_go_by_whole_days_and_by_age_alone() -> None:
+    assert first_day(Keep(2 * DAY), 10.5 * DAY) == 8
+    assert (first_day(Keep(2 * DAY), DAY), first_day(Keep(), 10 * DAY)) == (0, 0)
+    assert first_day(Limits().without_ages().usage, 9999 * DAY) == 0
+    assert (parse_keep_age("30d"), parse_keep_age("forever")) == (Keep(30 * DAY), Keep())
+    with pytest.raises(InvalidInput, match=r"^'5GB': sums of usage go by their age alone: use a time as in 1095d"):
+        parse_keep_age("5GB")
+
+
+def test_output_of_a_user_is_too_much_beyond_the_limit_and_counted_anew_before_it_goes() -> None:
+    users = UserOutputs(100)
+    for owner, size in [("ada", 60), ("bob", 100), ("ada", 60), ("eve", 0)]:
+        users.add(owner, size)
+    assert (users.over(), users.sizes) == (["ada"], [("ada", 120), ("bob", 100)])
+    assert users.recount("ada", 90) == 0, "30 have been deleted meanwhile"
+    assert users.over() == []
+    users.add("ada", 50)
+    assert (users.over(), users.recount("ada", 140)) == (["ada"], 40)
+    users.went("ada", 20)  # the rest is pinned
+    assert users.over() == [], "nothing else can go"
+    users.add("ada", 1)
+    assert users.over() == ["ada"]
 
 
 def test_pieces_become_larger_while_they_are_quick_and_smaller_when_they_are_not() -> None:
@@ -177,4 +204,4 @@ def test_nothing_is_too_old_by_a_clock_that_has_just_been_set() -> None:
     assert not clock.is_steady(Now(STEADY + 60, 3 * year)), "it leapt"
     assert not clock.is_steady(Now(STEADY + 120, year + STEADY + 120)), "and was set right"
     assert clock.is_steady(Now(2 * STEADY + 120, year + 2 * STEADY + 120))
-    assert Limits(Keep(DAY, 5), Keep(DAY)).without_ages() == Limits(Keep(None, 5), Keep())
+    assert Limits(Keep(DAY, 5), Keep(DAY)).without_ages() == Limits(Keep(None, 5), Keep(), usage=Keep())

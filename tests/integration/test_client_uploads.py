@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cluster.client.files.sending import LackingContent, SendingListener
 from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, MissingContents, NotFound, Unreachable
 from cluster.domain.files.tree import decode
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.events import JobsDeleted
 from cluster.domain.scheduler.retention import Keep, Limits
 from cluster.domain.session.messages import Assign
 from cluster.domain.trust.identity import IdentityKind, Role
@@ -278,6 +280,32 @@ def test_what_was_to_be_used_by_a_job_that_never_came_is_collected_and_what_a_sc
         await collecting.round()
         assert contents.users("", 1e12, 10) == [job.id]
         assert contents.space().contents == 1
+
+    with_client(tmp_path, body)
+
+
+def test_a_run_keeps_its_upload_when_its_schedule_is_deleted(tmp_path: Path) -> None:
+    """No worker asked for it: each had it in its cache. Also when a crash came before the schedule let go."""
+
+    async def body(cluster: Cluster, client: AsyncClient) -> None:
+        contents, driver = cluster.service.contents, cluster.service.driver
+        schedules = [await client.submit(["true"], stdin=data, every="* * * * *", cpus=64) for data in (b"a", b"b")]
+        clock = driver.clock
+        ahead = 60.5 - clock().wall % 60  # the next minute, which all are about to be due at
+        driver.clock = driver._pipeline.clock = lambda: clock()._replace(wall=clock().wall + ahead)
+        await client.submit(["true"], hold=True)
+        runs = {job.schedule: job for job in (await client.list()) if job.schedule}
+        await client.cancel(*(job.number for job in (*schedules, *runs.values())))
+        await client.wait(*(job.number for job in (*schedules, *runs.values())))
+        assert not any(contents.used_by(run.id) for run in runs.values())
+        await client.delete(1)
+        (ended,) = await driver.fetch(lambda store: store.keeping.ended_among([2]))
+        await driver.ask(partial(JobsDeleted, jobs=(ended,), why="by admin", refuses=True))
+        driver.clock = lambda: clock()._replace(wall=1e11)
+        await Collecting(driver, contents).round()
+        assert [contents.used_by(runs[n].id) for n in (1, 2)] == [{sha256(b).digest()} for b in (b"a", b"b")]
+        assert contents.space().contents == 2
+        await client.retry(runs[1].number)
 
     with_client(tmp_path, body)
 

@@ -12,6 +12,7 @@ from cluster.client.aio import AsyncClient
 from cluster.client.discovery import Endpoint
 from cluster.domain.base.errors import Conflict, InvalidInput, NotFound
 from cluster.domain.job.records import SmallOutput
+from cluster.domain.job.usage import UsageKind
 from cluster.domain.scheduler.retention import Keep, Limits, Tombstone
 from cluster.domain.session.messages import Assign
 from cluster.domain.trust.identity import IdentityKind, Role
@@ -273,5 +274,46 @@ def test_beyond_so_many_bytes_the_oldest_go(tmp_path: Path) -> None:
         assert done.jobs == 1
         with pytest.raises(NotFound, match=r"as --keep-jobs .* says"):
             await user.get("1")
+
+    in_cluster(tmp_path / "s", body)
+
+
+def test_of_one_users_output_so_much_is_kept_and_usage_for_so_long(tmp_path: Path) -> None:
+    """What others have written stays, and what is pinned; of the rest what ended first goes."""
+
+    async def body(cluster: Cluster) -> None:
+        cluster.limits = Limits(user_output=25_000)
+        await cluster.restart()
+        await cluster.people(bob=Role.USER)
+        user, bob, worker = cluster.user(), cluster.user("bob"), cluster.worker()
+        await worker.connect()
+        for who in (user, user, bob, user):
+            await run_one(who, worker, b"x" * 10_000)
+        await pin(user, "1")
+        expiring = cluster.service._expiring
+        assert (await prune(user, dry_run=True)).outputs == 1
+        done = await expiring.expire(expiring.limits)
+        assert (done.jobs, done.outputs, done.output_bytes) == (0, 1, 10_000)
+        await cluster.service._clearing.done()
+        fetch = cluster.service.driver.fetch
+        kept = await fetch(lambda store: [store.small_outputs(n, 0, 1) for n in range(1, 5)])
+        assert [bool(some) for some in kept] == [True, False, True, True]
+        gone = await fetch(lambda store: store.keeping.output_expired(2))
+        assert gone
+        assert gone.why == "as --user-output 24.4 KiB says"
+        assert (await expiring.expire(expiring.limits)).outputs == 0
+        credentials = cluster.credentials(IdentityKind.USER, "bob")
+        async with AsyncClient(Endpoint(cluster.service.address, credentials)) as client:
+            room = await client.room()
+        assert (room.user_output, room.outputs) == (25_000, (("bob", 10_000),)), "of others it is told nothing"
+
+        assert (await prune(user, keep_usage="1s", dry_run=True)).usage_days == 0, "today is not over"
+        clock = cluster.service.driver.clock
+        cluster.service.driver.clock = lambda: clock()._replace(wall=clock().wall + 2 * 86_400)
+        assert (await prune(user, dry_run=True)).usage_days == 0
+        assert (await prune(user, keep_usage="1d")).usage_days == 1
+        assert not await fetch(lambda store: store.usage(UsageKind.NAME, 0, None))
+        with pytest.raises(InvalidInput, match=r"^'5GB': sums of usage go by their age alone"):
+            await prune(user, keep_usage="5GB")
 
     in_cluster(tmp_path / "s", body)

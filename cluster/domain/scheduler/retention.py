@@ -49,6 +49,7 @@ class Keep(NamedTuple):
 
 # Unless somebody says otherwise. Files stay as long as their jobs.
 KEEP_JOBS, KEEP_OUTPUT, KEEP_FILES = Keep(365 * DAY), Keep(180 * DAY), Keep()
+KEEP_USAGE = Keep(3 * 365 * DAY)  # so that a year can be put beside the one before
 
 
 def parse_keep(text: str) -> Keep:
@@ -78,18 +79,28 @@ def _age(word: str, text: str) -> float:
         raise InvalidInput(_WRONG.format(text)) from None
 
 
+def parse_keep_age(text: str) -> Keep:
+    """As parse_keep, of what has no size."""
+    keep = parse_keep(text)
+    if keep.size is not None:
+        raise InvalidInput(f"{text!r}: sums of usage go by their age alone: use a time as in 1095d, or forever")
+    return keep
+
+
 _WRONG = (
     "{!r} says neither how long nor how much: use a time as in 90d, a size as in 20GB, both as in 90d,20GB, or forever"
 )
 
 
 class Limits(NamedTuple):
-    """What is kept of jobs, of what they have written, and of their files."""
+    """What is kept of jobs, of what they have written, of their files, and of the sums of usage."""
 
     jobs: Keep = KEEP_JOBS
     output: Keep = KEEP_OUTPUT
     files: Keep = KEEP_FILES
     user_files: int | None = None  # bytes of files that the jobs of one user may have; None: no limit
+    usage: Keep = KEEP_USAGE  # by age alone
+    user_output: int | None = None  # bytes of output that is kept of the jobs of one user; None: no limit
 
     def why(self, kind: str, *, by_size: bool) -> str:
         """Why something of that kind, a field of this, goes: as of Tombstone."""
@@ -99,10 +110,49 @@ class Limits(NamedTuple):
     def without_ages(self) -> "Limits":
         """Only what is beyond so many bytes goes."""
         jobs, output, files = (keep._replace(seconds=None) for keep in (self.jobs, self.output, self.files))
-        return Limits(jobs, output, files, self.user_files)
+        return self._replace(jobs=jobs, output=output, files=files, usage=Keep())
 
 
 USUAL_LIMITS = Limits()
+
+
+def first_day(keep: Keep, now: float) -> int:
+    """The first day, counted from the Unix epoch in UTC, of which sums of usage are kept; 0: all are."""
+    return 0 if keep.seconds is None else max(0, int((now - keep.seconds) // DAY))
+
+
+class UserOutputs:
+    """How much output of the jobs of each user is kept, and of whom there is too much. Jobs are added when they have
+    ended. What goes otherwise (deleted, kept no longer) is not subtracted here: so this is too much at times, and
+    before anything goes by it whoever is over it is counted anew."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: bytes that are kept of one user's."""
+        self._most = most
+        self._bytes: dict[str, int] = {}
+        self._left: dict[str, int] = {}  # by user: what cannot go, when that was last found to be too much
+
+    def add(self, owner: str, size: int) -> None:
+        if size:
+            self._bytes[owner] = self._bytes.get(owner, 0) + size
+
+    def over(self) -> list[str]:
+        """Who has too much, unless no more than what could not go."""
+        return [o for o, size in self._bytes.items() if size > max(self._most, self._left.get(o, 0))]
+
+    def recount(self, owner: str, size: int) -> int:
+        """So much it is now. How much of that must go."""
+        self._bytes[owner] = size
+        return max(0, size - self._most)
+
+    def went(self, owner: str, size: int) -> None:
+        """So much went, and no more can just now."""
+        self._bytes[owner] = self._left[owner] = self._bytes[owner] - size
+
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        """Bytes by user, most first; never too few."""
+        return sorted(self._bytes.items(), key=lambda each: (-each[1], each[0]))
 
 
 class SteadyClock:
@@ -204,6 +254,14 @@ class SpaceReturned(NamedTuple):
     """The file system gets at most so many pages of the database back that are free."""
 
     pages: int
+
+
+class UsageDropped(NamedTuple):
+    """At most so many sums of usage of days before this one (as of UsageAdded) go, those of names and workers first.
+    Persisted as what is not there any more."""
+
+    before: int
+    rows: int
 
 
 class OutputsWalked(NamedTuple):

@@ -52,6 +52,7 @@ from cluster.domain.scheduler.retention import (
     RemainsGone,
     SpaceReturned,
     Tombstone,
+    UsageDropped,
 )
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -60,7 +61,7 @@ from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 
-_Removal = RemainsDropped | RemainsGone | SpaceReturned
+_Removal = RemainsDropped | RemainsGone | SpaceReturned | UsageDropped
 # What a store can commit.
 Saved = Save | KeptResults | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten | NoticesDone | _Removal
 
@@ -215,6 +216,6 @@ def _key(save: Saved) -> object:
             key = number
         case RemainsGone():
             key = save
-        case QueuePause() | NoticesDone() | OutputsWalked() | RemainsDropped() | SpaceReturned():
+        case QueuePause() | NoticesDone() | OutputsWalked() | RemainsDropped() | SpaceReturned() | UsageDropped():
             key = None  # there is one
     return record, key

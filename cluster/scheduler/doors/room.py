@@ -25,6 +25,9 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
             reserve=room.reserve,
             user_files=room.limits.user_files or 0,
             users=[room_pb2.UserFiles(user=user, bytes=size) for user, size in room.users],
+            keep_usage=str(room.limits.usage),
+            user_output=room.limits.user_output or 0,
+            outputs=[room_pb2.UserFiles(user=user, bytes=size) for user, size in room.outputs],
             workers=[
                 room_pb2.WorkerRoom(
                     id=worker_id,
@@ -39,7 +42,7 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
         )
 
     async def Prune(self, request: room_pb2.PruneRequest, context: Context) -> room_pb2.PruneResponse:
-        wanted = request.keep_jobs, request.keep_output, request.keep_files
+        wanted = request.keep_jobs, request.keep_output, request.keep_files, request.keep_usage
         found, limits = await self._keeping.prune(*wanted, dry=request.dry_run)
         return room_pb2.PruneResponse(
             jobs=found.jobs,
@@ -51,6 +54,8 @@ class RoomDoor(room_pb2_grpc.RoomServicer):
             files=found.files,
             file_bytes=found.file_bytes,
             keep_files=str(limits.files),
+            usage_days=found.usage_days,
+            keep_usage=str(limits.usage),
         )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import Conflict
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.scheduler.events import JobsPinned
-from cluster.domain.scheduler.retention import EndedJob, Limits, Pin, parse_keep
+from cluster.domain.scheduler.retention import EndedJob, Limits, Pin, parse_keep, parse_keep_age
 from cluster.domain.trust.identity import Caller
 from cluster.domain.worker.room import reserve_of
 from cluster.scheduler.access import select_whole
@@ -91,15 +91,16 @@ class KeepingOperations:
             await asyncio.sleep(0)
         return numbers[:MOST_TOLD], count
 
-    async def prune(self, jobs: str, output: str, files: str, *, dry: bool) -> tuple[Expired, Limits]:
+    async def prune(self, jobs: str, output: str, files: str, usage: str, *, dry: bool) -> tuple[Expired, Limits]:
         """Deletes now what is kept no longer, and returns when its room was given back; `dry`: only says what that
-        would be. By which limits; `jobs`, `output`, `files`: others this time, as people type them; empty: those in
-        force."""
+        would be. By which limits; `jobs`, `output`, `files`, `usage`: others this time, as people type them; empty:
+        those in force."""
         limits = self._expiring.limits
-        for kind, text in {"jobs": jobs, "output": output, "files": files}.items():
+        for kind, text in {"jobs": jobs, "output": output, "files": files, "usage": usage}.items():
             if text:
                 check_text("what is kept", text, 100)
-                limits = limits._replace(**{kind: parse_keep(text)})  # type: ignore[arg-type]
+                parse = parse_keep_age if kind == "usage" else parse_keep
+                limits = limits._replace(**{kind: parse(text)})  # type: ignore[arg-type]
         if not dry:
             self._driver.expect_writable()
             await self._clearing.look_through_files()
@@ -128,4 +129,6 @@ class KeepingOperations:
         limits, users = self._expiring.limits, list[tuple[str, int]]()
         if limits.user_files is not None:
             users = await asyncio.to_thread(self._files_of_users, VisibleJobs.owner_of(caller))
-        return RoomTaken(spaces, disk.free, disk.size, reserve_of(disk, None), limits, workers, users)
+        user, counted = VisibleJobs.owner_of(caller), self._expiring.user_outputs
+        outputs = [each for each in (counted.sizes if counted else ()) if user in (None, each[0])]
+        return RoomTaken(spaces, disk.free, disk.size, reserve_of(disk, None), limits, workers, users, outputs)

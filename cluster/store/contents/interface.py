@@ -82,6 +82,10 @@ class Contents(Protocol):
         """What these jobs used, they use no more, and nobody asks for it again."""
         ...
 
+    def pass_on(self, by: str, heirs: Sequence[str]) -> None:
+        """What `by` uses, these use from now on, too, for the same owner; but for those whose files have expired."""
+        ...
+
     def expire(
         self, several: Sequence[str], at: float, why: str, least: float = inf, *, dry: bool = False
     ) -> tuple[int, int]:

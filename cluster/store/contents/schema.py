@@ -63,6 +63,8 @@ OLD = "SELECT id FROM content WHERE digest IN ({}) AND came < ?"
 TOUCH = "UPDATE content SET came = ? WHERE id = ?"
 
 USES_OF = "SELECT tree FROM used WHERE by = ?"
+HAND_DOWN = """INSERT OR IGNORE INTO used (by, tree, sender, since, owner)
+    SELECT ?2, tree, sender, ?3, owner FROM used WHERE by = ?1 AND NOT EXISTS (SELECT 1 FROM expired WHERE by = ?2)"""
 RELEASE = "DELETE FROM used WHERE by = ?"
 FREE = "DELETE FROM held WHERE tree = ?1 AND NOT EXISTS (SELECT 1 FROM used WHERE tree = ?1)"
 USERS = """SELECT by FROM used WHERE by > ?1 AND since < ?2 UNION SELECT by FROM expired WHERE by > ?1 AND at < ?2

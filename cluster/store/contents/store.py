@@ -142,6 +142,12 @@ class StoredContents:
                     db.execute(sql.RELEASE, (by,))
                     db.executemany(sql.FREE, trees)
 
+    def pass_on(self, by: str, heirs: Sequence[str]) -> None:
+        if not (heirs and self._database.exists and self.used_by(by)):
+            return
+        with self._database.writing() as db:
+            db.executemany(sql.HAND_DOWN, [(by, heir, self._now()) for heir in heirs])
+
     def expire(
         self, several: Sequence[str], at: float, why: str, least: float = inf, *, dry: bool = False
     ) -> tuple[int, int]:

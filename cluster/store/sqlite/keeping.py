@@ -83,6 +83,15 @@ class SqliteKeeping:
             (small,) = db.execute(GET_META, (sql.SMALL_OUTPUTS,)).fetchone()
         return StoreSize(page * (pages - free), page * free, small)
 
+    def runs_of(self, schedule: int, after: int, most: int) -> list[tuple[int, str]]:
+        with self._reading() as db:
+            return db.execute(sql.RUNS_OF, (schedule, after, most)).fetchall()
+
+    def usage_days(self, before: int) -> int:
+        with self._reading() as db:
+            (days,) = db.execute(sql.USAGE_DAYS, (before,)).fetchone()
+        return int(days)
+
     def weigh(self, jobs: Sequence[int]) -> list[Weight]:
         weights = []
         with self._reading() as db:

@@ -11,6 +11,7 @@ from cluster.domain.scheduler.retention import (
     RemainsGone,
     SpaceReturned,
     Tombstone,
+    UsageDropped,
 )
 from cluster.store.sqlite import keeping_sql as sql
 from cluster.store.sqlite.schema import PUT_META, Row
@@ -59,6 +60,11 @@ def returned(r: SpaceReturned) -> Iterator[tuple[str, Row]]:
         yield sql.RETURN_PAGE, ()
 
 
+def usage_dropped(d: UsageDropped) -> Iterator[tuple[str, Row]]:
+    for statement in sql.DROP_USAGE:
+        yield statement, (d.before, d.rows)
+
+
 # What to execute for each kind of record.
 TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobPinned: pinned,
@@ -68,4 +74,5 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     RemainsDropped: dropped,
     RemainsGone: gone,
     SpaceReturned: returned,
+    UsageDropped: usage_dropped,
 }

@@ -88,6 +88,18 @@ DROP_TOMBSTONES = f"""
     )
 """  # noqa: S608 (no input)
 
+RUNS_OF = "SELECT number, id FROM jobs WHERE schedule = ? AND schedule != 0 AND number > ? ORDER BY number LIMIT ?"
+
+# Sums of usage. Those of users go last: while there are any of a day, something of it is left.
+USAGE_DAYS = "SELECT count(DISTINCT day) FROM usage WHERE kind = 'user' AND day < ?"
+_OF_KINDS = "SELECT kind, day, owner, key FROM usage WHERE kind IN ({kinds}) AND day < ?1 LIMIT ?2"
+_OTHERS = _OF_KINDS.format(kinds="'name', 'worker'")
+_OF_USERS = _OF_KINDS.format(kinds="'user'").replace("LIMIT", f"AND NOT EXISTS ({_OTHERS.replace('?2', '1')}) LIMIT")
+DROP_USAGE = tuple(
+    f"DELETE FROM usage WHERE (kind, day, owner, key) IN ({rows})"  # noqa: S608 (no input)
+    for rows in (_OF_USERS, _OTHERS)
+)
+
 RETURN_PAGE = "PRAGMA incremental_vacuum(1)"  # with a larger number Python stops after the first page all the same
 INCREMENTAL = 2  # of PRAGMA auto_vacuum
 

@@ -319,4 +319,8 @@ MIGRATIONS = (
     -- When a worker was given tasks of a job last; 0: none was.
     ALTER TABLE job_progress ADD COLUMN given_at REAL NOT NULL DEFAULT 0;
     """,
+    """
+    -- The runs of a schedule.
+    CREATE INDEX jobs_by_schedule ON jobs (schedule) WHERE schedule != 0;
+    """,
 )
