@@ -2,17 +2,19 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from cluster.cli.upload_progress import UploadProgress
 from cluster.client.files import digest_memory, outgoing
 from cluster.client.files.job_files import JobFiles, job_files
 from cluster.client.files.outgoing import Outgoing
+from cluster.client.files.sending import LackingContent
 from cluster.client.files.walking import FoundFile, find
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.files.tree import decode
@@ -257,3 +259,26 @@ def test_stdin_is_what_was_given(base: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [], "nothing is left of what came by the pipe"
     with pytest.raises(InvalidInput, match="--stdin nowhere: No such file"):
         sent(job_files(stdin="nowhere"))
+
+
+def test_of_much_that_is_left_to_send_the_largest_files_are_named_first(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = [3, 90, 7, 30, 1, 20]  # MiB
+    lacking = [LackingContent(b"", Sized(f"file {n}", size << 20), 0) for n, size in enumerate(sizes)]
+    progress = UploadProgress(quiet=False)
+    progress.begins(lacking[:2])  # that little is not told
+    progress.begins(lacking)
+    progress.begins(lacking)  # after a break
+    progress.close()
+    said, *more = capsys.readouterr().err.splitlines()
+    largest = "file 1 (90.0 MiB), file 3 (30.0 MiB), file 5 (20.0 MiB), file 2 (7.0 MiB), file 0 (3.0 MiB)"
+    assert (said, more) == (f"cluster: uploading 151 MiB in 6 files; the largest: {largest}", [])
+
+
+class Sized(NamedTuple):
+    """A content that nobody reads."""
+
+    name: str
+    size: int
+
+    def read(self, offset: int) -> Iterator[bytes]:
+        raise AssertionError("nobody reads it")

@@ -364,7 +364,7 @@ def test_files_do_not_go_from_under_a_job_that_is_tried_again_just_then(
         await house.may.jobs.submit(ADA, IDS[0], JobSpec(("cat",), stdin=sha256(data).hexdigest()))
         await house.may.jobs.cancel(ADA, ["1"])
         monkeypatch.setattr(StoredContents, "expire", slowly)
-        pruning = asyncio.create_task(house.may.keeping.prune("", "", "1B", dry=False))
+        pruning = asyncio.create_task(house.may.keeping.prune("", "", "1B", "", dry=False))
         assert await asyncio.to_thread(begun.wait, 10.0)
         again = asyncio.create_task(house.may.again.retry(ADA, ["1"]))
         await asyncio.sleep(0.1)
