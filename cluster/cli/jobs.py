@@ -244,6 +244,7 @@ def logs(
     from cluster.cli.connection import client
     from cluster.cli.reader_watch import while_read
     from cluster.cli.render import note_of, output_json
+    from cluster.cli.several_jobs import SeveralJobs
     from cluster.cli.writer import Writer
 
     both = stdout == stderr  # given both, or none
@@ -258,11 +259,13 @@ def logs(
         await writers[piece.stderr and both and not as_json].write(data)
 
     async def work() -> None:
-        silent = True
+        silent, several = True, SeveralJobs(selector)
         async with client(ctx) as cluster:
             pieces = cluster.logs(selector, follow=follow, stdout=stdout or both, stderr=stderr or both, tail=tail)
             async for piece in pieces:
                 silent = False
+                if not as_json:
+                    several.heard(piece.job)
                 await show(piece)
             for note in await _why_not_started(cluster, selector) if silent else ():
                 await show(note)

@@ -17,7 +17,7 @@ from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import refuse_empty
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.variables import warn_of_misspelt
-from cluster.domain.base.errors import ClusterError, InvalidInput
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotPermitted
 from cluster.domain.base.printable import printable
 from cluster.rpc.process_limits import check_descriptors, too_little_memory
 
@@ -169,7 +169,7 @@ def run(arguments: list[str], head_start: HeadStart | None = None) -> int:
     except ClusterError as error:
         if os.environ.get("CLUSTER_DEBUG"):
             raise
-        return _tell(arguments, str(error), error.exit_code)
+        return _tell(arguments, _as_typed(error, arguments), error.exit_code)
     except UnicodeEncodeError as error:  # all that goes over the wire as text is UTF-8
         if os.environ.get("CLUSTER_DEBUG"):
             raise
@@ -185,6 +185,15 @@ def run(arguments: list[str], head_start: HeadStart | None = None) -> int:
             return _tell(arguments, str(too_little), too_little.exit_code)
         what = f"{type(error).__name__}: {error}".replace("\n", " ")
         return _tell(arguments, f"internal error: {what} (CLUSTER_DEBUG=1 shows the traceback)", BUG)
+
+
+def _as_typed(error: ClusterError, arguments: Sequence[str]) -> str:
+    """What the error says. The refusal of a call names a command that makes it: it is to be the one that was typed."""
+    message = str(error)
+    if not isinstance(error, NotPermitted):
+        return message
+    typed = next((word for word in arguments if word in COMMANDS), "")
+    return message.replace("`cluster job submit`", f"`cluster {typed}`") if typed in ("run", "map") else message
 
 
 def _little_memory() -> ClusterError | None:

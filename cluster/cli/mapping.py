@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from cluster.cli.connection import client, head_start_of
+from cluster.cli.grouped_help import JobCommand
 from cluster.cli.map_words import check_words, remark_on_words
 from cluster.cli.submit import COMMAND_LINE, job_options_but, run_here, spec_of, typed_in
 from cluster.cli.uploads import files_of, with_files
@@ -24,7 +25,7 @@ _NOT_WITH = ("each_line", "from_json", "from_csv", "no_header", "array", "cwd", 
 _FILE = re.compile(r"(?<![{$])\{\}(?!\})")  # {} that means the file: neither a shell's ${} nor {{}}
 
 
-@click.command("map", context_settings=COMMAND_LINE)
+@click.command("map", cls=JobCommand, context_settings=COMMAND_LINE)
 @job_options_but(_NOT_WITH)
 @click.option("--to", metavar="DIR", default=".", type=click.Path(), help="Bring what --out keeps into DIR.")
 @click.option("--apart", is_flag=True, help="Bring what each task leaves into a directory of its own, DIR/NUMBER.")

@@ -154,7 +154,14 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
       cluster scheduler --listen 10.0.0.1:50000 --advertise head.example
       cluster scheduler --http :5000
     """
-    return 0 if ctx.invoked_subcommand else _serve(**options)
+    return 0 if ctx.invoked_subcommand else _serve(limits=_limits(options), **options)
+
+
+def _limits(options: dict[str, Any]) -> Limits:
+    """Takes out of the options what says how much is kept."""
+    jobs, output, files = (parse_keep(options.pop(f"keep_{kind}")) for kind in ("jobs", "output", "files"))
+    usage = parse_keep_age(options.pop("keep_usage"))
+    return Limits(jobs, output, files, options.pop("user_files"), usage, options.pop("user_output"))
 
 
 def _serve(
@@ -165,12 +172,7 @@ def _serve(
     lease: float,
     notify_urls: tuple[str, ...],
     notify_commands: tuple[str, ...],
-    keep_jobs: str,
-    keep_output: str,
-    keep_files: str,
-    user_files: int | None,
-    user_output: int | None,
-    keep_usage: str,
+    limits: Limits,
     turn_over: bool,
     store: str,
     store_may_lose: bool,
@@ -202,8 +204,6 @@ def _serve(
     door = (
         HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", debug, hosts) if http else None
     )
-    jobs, output, files = map(parse_keep, (keep_jobs, keep_output, keep_files))
-    limits = Limits(jobs, output, files, user_files, parse_keep_age(keep_usage), user_output)
     where = own, listen, join_listen, advertise
     kept = SchedulerOptions(*where, lease, notify_urls, notify_commands, limits, door)
     chosen = replace(kept, turn_over=turn_over, store=store, store_may_lose=store_may_lose)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cluster.cli.exit_codes import INTERRUPTED
+from cluster.cli.grouped_help import JobCommand
 from cluster.cli.job_inputs import (
     TYPED,
     NoLines,
@@ -92,7 +93,7 @@ def click_option(option: Option, *, is_change: bool = False, hidden: bool = Fals
     return click.option(option.flag, **how)
 
 
-@click.command("submit", context_settings=COMMAND_LINE)
+@click.command("submit", cls=JobCommand, context_settings=COMMAND_LINE)
 @click.option("--file", metavar="FILE", type=click.Path(), help="Hand in all jobs of a job file (-: stdin), or none.")
 @click.option("--check", is_flag=True, help="With --file: show the plan, and change nothing.")
 @job_options
@@ -154,7 +155,7 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
     sys.stdout.flush()
 
 
-@click.command("run", context_settings=COMMAND_LINE)
+@click.command("run", cls=JobCommand, context_settings=COMMAND_LINE)
 @click.option("--file", metavar="FILE", type=click.Path(), help="Run all jobs of a job file (-: stdin).")
 @job_options_but(ONLY_SUBMITTED)
 @click.option("--to", metavar="DIR", type=click.Path(), help="Bring what --out keeps into DIR (default: here).")

@@ -55,6 +55,14 @@ def test_a_name_and_a_number_select_a_task(cluster: Command) -> None:
     number = submit(cluster, "--name", "sweeping", "--array", "20-25", "--", "sh", "-c", "echo task $CLUSTER_TASK")
     cluster.ok("job", "wait", "sweeping")
     assert cluster.ok("job", "logs", "sweeping.23").text == "task 23\n"
+    single = submit(cluster, "--name", "sweeping", "--", "echo", "again")
+    cluster.ok("job", "wait", "sweeping@last")
+    assert cluster.ok("job", "logs", "-f", "sweeping@last").text == "again\n"
+    both = cluster.ok("job", "logs", "sweeping")
+    assert both.text.endswith("task 25\nagain\n")
+    assert both.err == "cluster: sweeping means several jobs: the newest alone is sweeping@last\n"
+    assert cluster.ok("job", "stats", "sweeping@last", "--json").json["jobs"]["count"] == 1
+    cluster.ok("job", "delete", "--yes", single)
     assert cluster.ok("job", "logs", "-f", "sweeping.21-22").text == "task 21\ntask 22\n"
     (task,) = cluster.ok("job", "show", "sweeping.24", "--json").json["task_details"]
     assert task["task"] == 24

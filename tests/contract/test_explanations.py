@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.cli.explanations import ENDS, memory_asked, why_job, why_task
+from cluster.cli.several_jobs import SeveralJobs, newest_alone
 from cluster.client.job_fields import Counts
 from cluster.client.types import Job, Task
 from cluster.domain.base.wall_time import iso
@@ -182,3 +183,16 @@ def test_of_a_task_that_waits_for_its_upload_that_is_said() -> None:
     waits = task("", TaskState.ASSIGNED, worker_name="box")
     assert why_task(job, waits) == ["worker box has it", fetches]
     assert why_task(JOB, waits) == ["worker box has it, and starts it as soon as cpus are free there"]
+
+
+def test_who_names_several_jobs_is_told_once_how_the_newest_alone_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ("nightly", "nightly.3", "nightly:failed", "nightly@last", "5", "last", "all")
+    assert [newest_alone(text) for text in texts] == [
+        *("nightly@last", "nightly@last.3", "nightly@last:failed", "", "", "", "")
+    ]
+    for text in texts:
+        several = SeveralJobs(text)
+        for job in (5, 5, 7, 7, 9):
+            several.heard(job)
+    first, *others = capsys.readouterr().err.splitlines()
+    assert (first, len(others)) == ("cluster: nightly means several jobs: the newest alone is nightly@last", 2)

@@ -14,7 +14,9 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from cluster.cli import submit
+from cluster.cli.grouped_help import GROUPS
 from cluster.cli.main import run
+from cluster.cli.mapping import map_command
 from cluster.cli.render import job_json, options_shown
 from cluster.client.handy_specs import spec_of
 from cluster.client.messages import job_of
@@ -333,3 +335,19 @@ def test_an_error_of_an_expression_is_pointed_at(capsys: pytest.CaptureFixture[s
         assert f"'--need': column {before + 6}: use == to compare" in first
         assert shown[caret.index("^")] == "="
         assert len(shown) < 80
+
+
+def test_every_option_of_what_makes_jobs_is_in_one_group_of_the_help() -> None:
+    commands = {"run": submit.run, "job submit": submit.submit, "map": map_command}
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert len(grouped) == len(set(grouped))
+    there = set()
+    for words, command in commands.items():
+        ctx = click.Context(command, info_name=words)
+        shown = {p.name for p in command.get_params(ctx) if isinstance(p, click.Option) and not p.hidden}
+        there |= shown
+        told = command.get_help(ctx)
+        assert [group for group in GROUPS if f"{group}:\n" in told] == [
+            group for group, names in GROUPS.items() if shown & set(names)
+        ]
+    assert there == set(grouped)

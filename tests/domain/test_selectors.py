@@ -431,3 +431,15 @@ def test_a_long_text_is_read_in_one_go(text: str) -> None:
 @pytest.mark.parametrize("text", ["all.5", "all#2", "allover", "all.5:x"])
 def test_what_only_begins_like_all_is_a_name(text: str) -> None:
     assert parse_selector(text) == Selector(SelectorKind.NAME, text)
+
+
+def test_the_newest_job_of_a_name() -> None:
+    shelf = Shelf(job(3, name="nightly"), job(5, "1-3", name="nightly"), job(7, name="other"), job(8, name="odd@last"))
+    assert resolve(parse_selector("nightly@last"), shelf) == [Target(5)]
+    assert resolve(parse_selector("nightly@last.2"), shelf) == [Target(5, (Range(1, 2),))]
+    assert resolve(parse_selector("odd@last"), shelf) == [Target(8)], "it was stored before that meant anything"
+    with pytest.raises(NotFound, match="there is no job 'none@last'"):
+        resolve(parse_selector("none@last"), shelf)
+    with pytest.raises(InvalidInput, match="'nightly@last': as a selector that means the newest of a name; use - or _"):
+        check_name("nightly@last")
+    assert parse_selector("nightly@last").newest_of == "nightly"

@@ -2,13 +2,14 @@
 
     5        a job by its number        5.17 5.1-10 5.1,4-6   tasks of it, by their numbers
     last     the newest job             all                   every job
-    NAME     the jobs of that name      UUID                  a job by its id
+    NAME     the jobs of that name      NAME@last             the newest of them
+    UUID     a job by its id
     5.17#2   an attempt of a task       5#2                   where the job has but one
     5:failed 5.1-10:lost,timeout        its tasks that are so now (`conditions`)
 
-Tasks may follow `last`, a UUID and a name as well (`last.3`, `sweep.23`, `sweep:failed`). A number is always a job's
-number, never a name. No job can be called `sweep.23`; one that is stored with such a name is meant before a task of one
-called `sweep`.
+Tasks may follow `last`, a UUID and a name as well (`last.3`, `sweep.23`, `sweep:failed`, `sweep@last.3`). A number is
+always a job's number, never a name. No job can be called `sweep.23`; one that is stored with such a name is meant
+before a task of one called `sweep`.
 """
 
 import re
@@ -30,6 +31,7 @@ from cluster.domain.job.target import Target
 if TYPE_CHECKING:  # clients, which start often, only parse selectors
     from cluster.domain.job.records import JobRecord
 
+NEWEST = "@last"  # behind a name: the newest job of it
 MAX_NAME = 255  # characters of a job's name
 # Of all selectors together, so that they cost milliseconds and not seconds:
 MAX_RANGES = 25_000  # of tasks that are not next to each other
@@ -74,6 +76,12 @@ class Selector:
     def is_whole(self) -> bool:
         """Whether it means whole jobs."""
         return self.tasks is None and self.condition is None and not self.attempt
+
+    @property
+    def newest_of(self) -> str:
+        """The name of which it means the newest job; empty: it means no such one."""
+        name = self.value.removesuffix(NEWEST) if self.kind is SelectorKind.NAME else ""
+        return "" if name == self.value else name
 
     def of(self, number: int, name: str) -> "Selector":
         """What it means of the job of this number and name, which is one that it selects."""
@@ -121,16 +129,14 @@ def names_tasks(text: str) -> bool:
 
 
 def names_itself(texts: Iterable[str], number: int, job_id: str) -> bool:
-    """Whether one of the texts names the job of that number and UUID by either, or as the last one; not with others of
-    its name, or with all."""
+    """Whether one of the texts names the job of that number and UUID by either, or as the last one."""
     kinds = {SelectorKind.NUMBER: str(number), SelectorKind.ID: job_id, SelectorKind.LAST: ""}
     found = map(parse_selector, texts)
     return any(each.kind in kinds and each.value == kinds[each.kind] for each in found)
 
 
 def refuse_ended(text: str, condition: Condition) -> None:
-    """InvalidInput where the condition of a selector means what has ended alone, with which nothing can be done any
-    more."""
+    """InvalidInput where the condition of a selector means what has ended alone."""
     if condition.of_ended:
         again = replace(likely(text), condition=Condition((TaskState.READY, TaskState.RUNNING)))
         raise InvalidInput(f"{text}: what has ended cannot be cancelled; name what goes on, as in {again}")
@@ -199,6 +205,10 @@ def check_name(name: str) -> None:
     if name and (plain == "all" or _WITH_TASKS.fullmatch(plain)):
         means = {"all": "every job", "last": "the newest job"}.get(plain, f"job {plain}, which may be another")
         raise InvalidInput(f"a job cannot be called {name!r}: as a selector that means {means}; use a letter before it")
+    if name.endswith(NEWEST):
+        raise InvalidInput(
+            f"a job cannot be called {name!r}: as a selector that means the newest of a name; use - or _"
+        )
     plain, condition = _split(name, _KNOWN_CONDITION)
     match = _NAME_WITH_TASKS.fullmatch(plain)
     if match and (match[2] or match[3] or condition):
@@ -247,6 +257,8 @@ class Selection:
             value, numbers = repr(selector.value), jobs.numbers_of_name(selector.value)
             if not numbers and (split := selector.without_tasks()):
                 selector, numbers = split, jobs.numbers_of_name(split.value)
+            if not numbers and (name := selector.newest_of):
+                numbers = jobs.numbers_of_name(name)[-1:]
         else:
             record = _one(selector, jobs)
             value, numbers = selector.value, [record.number] if record else []

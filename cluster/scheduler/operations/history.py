@@ -89,7 +89,7 @@ class HistoryOperations:
     async def stats(self, caller: Caller, selector: str) -> MeasuredJobs:
         """Of the newest jobs of a name, or of one job. NotFound where there is none, or nothing of it has ended."""
         parsed = parse_selector(selector)
-        if parsed.kind is SelectorKind.NAME and parsed.is_whole:
+        if parsed.kind is SelectorKind.NAME and parsed.is_whole and not parsed.newest_of:
             owner = VisibleJobs.owner_of(caller)
             numbers = await self._driver.fetch(
                 lambda store: store.newest_of_name(parsed.value, owner, MOST_JOBS_MEASURED + 1)
