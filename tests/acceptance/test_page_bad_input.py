@@ -135,7 +135,7 @@ def test_a_cluster_that_is_too_busy_is_asked_again(shown: Shown) -> None:
             else:
                 route.continue_()
 
-        seen.page.route("**/v1/workers", refuse)
+        seen.page.route("**/v1/workers?*", refuse)
         seen.page.reload()
         expect(seen.page.get_by_role("status").filter(has_text="busy with 429")).to_be_visible()
         expect(seen.page.get_by_role("main")).to_contain_text("box")

@@ -2,12 +2,13 @@
 
 import pytest
 
+from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested, SessionClosed, WorkerDeregistered
 from cluster.domain.scheduler.pending_in_words import WhyNot
-from cluster.domain.scheduler.views import job_view, overall, worker_view
+from cluster.domain.scheduler.views import job_view, overall, worker_view, worker_views
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 
@@ -107,6 +108,23 @@ def test_a_worker() -> None:
     assert view.silent_for == 3.0
     bench.restart()
     assert worker_view(bench.core, bench.core.workers["w"]).silent_for is None  # nobody knows since when
+
+
+def test_a_worker_is_told_of_as_its_jobs_are_on_disk_and_none_of_them_is_looked_at_for_it() -> None:
+    bench = Bench()
+    session = bench.worker("w", 2000)
+    bench.submit(spec())
+    bench.submit(spec())
+    before = Job.restored(bench.records[1], bench.progress[1])
+    bench.report(session, 1, started=(attempts(1, 1, (0, 1)),))
+    worker = bench.core.workers["w"]
+    seen = bench.core.seen_with({1: before, 2: None})
+    assert [(view.running, view.assigned) for view in worker_views(seen, [worker])] == [(0, 1)]
+    unread = bench.core.seen_with({})
+    unread.jobs = {}
+    assert [(view.running, view.assigned) for view in worker_views(unread, [worker])] == [(1, 1)]
+    (view,) = worker_views(bench.core, [worker], with_jobs=True)
+    assert [(job.number, job.running, job.assigned) for job in view.jobs] == [(1, 1, 0), (2, 0, 1)]
 
 
 def test_jobs_of_one_kind_are_explained_by_one_look_at_the_workers() -> None:

@@ -189,10 +189,11 @@ def _is_asked_for_what_is_paused(core: SchedulerCore, worker: Worker) -> None:
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:
     """Checks what a worker claims against these jobs, among which are all that it should hold any of."""
-    allocated, holds = 0, dict[int, int]()
+    allocated, unstarted, holds = 0, 0, dict[int, int]()
     taken: dict[str, int] = {}
     for number in numbers:
         job = core.jobs[number]
+        unstarted += sum(len(held.intersection(job.sets[TaskState.ASSIGNED])) for _, held in job.held_by(worker.id))
         for request, tasks in (each for _, held in job.held_by(worker.id) for each in job.asked_by(held)):
             allocated += len(tasks) * request.millicpus
             holds[number] = holds.get(number, 0) + len(tasks)
@@ -203,6 +204,8 @@ def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable
         f"worker {worker.id}: holds {worker.held}, of which one is exclusive"
     )
     assert worker.taken == taken, f"worker {worker.id}: {worker.taken} taken, holds {taken}"
+    assert worker.held == sum(holds.values()), f"worker {worker.id}: {worker.held} held, holds {holds}"
+    assert worker.unstarted == unstarted, f"worker {worker.id}: {worker.unstarted} unstarted, holds {unstarted}"
     assert worker.jobs == holds, f"worker {worker.id}: jobs {worker.jobs}, holds {holds}"
 
 

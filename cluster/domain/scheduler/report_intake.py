@@ -57,7 +57,9 @@ class Reports:
     def started(self, worker: Worker, number: int, attempt: int, tasks: IntervalSet) -> None:
         """The worker says that it has started these tasks of the job of that number."""
         job = self._state.jobs.get(number)
+        unstarted = job.count(TaskState.ASSIGNED) if job else 0
         if job and job.started(worker.id, attempt, tasks):
+            worker.unstarted -= unstarted - job.count(TaskState.ASSIGNED)
             job.note_start(self._state.now.wall)
             if asked := worker.recalled.get(number):
                 asked.difference_update(tasks)  # it was too late for these

@@ -18,7 +18,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobEnded, JobReopened, TaskEnd
 from cluster.domain.job.request import Request
-from cluster.domain.job.states import TaskEvent
+from cluster.domain.job.states import TaskEvent, TaskState
 from cluster.domain.scheduler.effects import (
     Act,
     Amended,
@@ -90,6 +90,7 @@ class State:
         self.acts: list[Act] = []
         self.changed: dict[int, Job] = {}  # in this turn, by number
         self.cancels: list[tuple[int, CancelRequested, int]] = []  # in this turn: job, wish, tasks that it concerns
+        self.instead_of: Mapping[int, Job] = {}  # by number: as they are, jobs that are seen otherwise here
         self.draining: dict[str, Worker] = {}  # workers that somebody drains, and that may hold something yet
         self._numbers: dict[str, int] = {}  # job UUID: number
         self._unfinished: dict[int, Job] = {}
@@ -129,6 +130,7 @@ class State:
     def seen_with(self, jobs: Mapping[int, Job | None]) -> Self:
         """The state as it would be if these jobs were as given, or (None) not there yet. Read it; do not change it."""
         seen = copy(self)
+        seen.instead_of = {number: job for number in jobs if (job := self.jobs.get(number))}
         seen.jobs = {**self.jobs, **jobs}  # type: ignore[dict-item]
         seen._unfinished = {**self._unfinished, **jobs}  # type: ignore[dict-item]
         for number, job in jobs.items():
@@ -206,6 +208,7 @@ class State:
             worker.take(request.beside, tasks)
         self.shares.hold(job.record.owner, tasks * request.millicpus, self.now.mono)
         worker.held += tasks
+        worker.unstarted += max(0, tasks)
         worker.jobs[job.number] = worker.jobs.get(job.number, 0) + tasks
         self.takers.note(worker)
         if tasks > 0 and worker.free < 0:
@@ -228,8 +231,10 @@ class State:
         """Takes from the worker what it holds of `tasks`; see Job.release. Frees its cpus, and ends the job with its
         last task."""
         claims = list(job.asked_by(tasks)) if job.grows else []  # as long as that is known
+        unstarted = job.count(TaskState.ASSIGNED)
         moved = job.release(worker.id, attempt, tasks, event)
         if moved:
+            worker.unstarted -= unstarted - job.count(TaskState.ASSIGNED)
             for request, claimed in claims or ((job.request, moved),):
                 self.allocate(worker, job, -len(claimed.intersection(moved)), request)
             for asked in (worker.recalled, worker.stopped):

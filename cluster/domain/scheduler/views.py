@@ -1,6 +1,7 @@
 """Jobs, tasks and workers as people see them. Reading changes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -160,34 +161,52 @@ def overall(counts: Mapping[TaskState, int]) -> TaskState:
     return next((state for state in BY_JOB_RANK if counts.get(state)), TaskState.SUCCEEDED)
 
 
-def worker_view(core: SchedulerCore, worker: Worker, *, with_jobs: bool = False) -> WorkerView:
-    """With the jobs of which it has tasks, where they are asked for."""
-    running = assigned = 0
-    jobs: list[HeldJob] = []
-    for number in sorted(worker.jobs):
-        if (job := core.jobs.get(number)) is None:
-            continue  # it is not on disk yet
-        its = unstarted = 0
-        for _, held in job.held_by(worker.id):
-            its += len(held)
-            unstarted += len(held.intersection(job.sets[TaskState.ASSIGNED]))
-        assigned += unstarted
-        running += its - unstarted
-        if with_jobs and its and len(jobs) < MOST_HELD:
-            jobs.append(HeldJob(number, job.record.owner, its - unstarted, unstarted))
+def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
+    return worker_views(core, [worker])[0]
+
+
+def worker_views(core: SchedulerCore, workers: Iterable[Worker], *, with_jobs: bool = False) -> list[WorkerView]:
+    """With the jobs of which each has tasks, where they are asked for. Nothing is counted anew but what is seen
+    otherwise than it is."""
+    shifts: dict[str, Counter[bool]] = {}  # of tasks that a worker holds, by whether they have started
+    for number, job in core.instead_of.items():
+        _count(shifts, job, -1)
+        if seen := core.jobs.get(number):
+            _count(shifts, seen, 1)
+    return [_worker_view(core, worker, shifts.get(worker.id, Counter()), with_jobs) for worker in workers]
+
+
+def _count(shifts: dict[str, "Counter[bool]"], job: Job, sign: int) -> None:
+    for (worker_id, _), held in job.held.items():
+        unstarted = len(held.intersection(job.sets[TaskState.ASSIGNED]))
+        shift = shifts.setdefault(worker_id, Counter())
+        shift[False] += sign * unstarted
+        shift[True] += sign * (len(held) - unstarted)
+
+
+def _worker_view(core: SchedulerCore, worker: Worker, shift: "Counter[bool]", with_jobs: bool) -> WorkerView:
     return WorkerView(
         record=worker.record,
         state=worker.state,
         used_millicpus=min(worker.allocated, worker.record.millicpus),
-        running=running,
-        assigned=assigned,
+        running=worker.held - worker.unstarted + shift[True],
+        assigned=worker.unstarted + shift[False],
         no_room=worker.no_room,
         silent_for=None if worker.word_at is None else max(0.0, core.now.mono - worker.word_at),
         taken=dict(worker.taken),
         leaves_at=leaves_at(core, worker),
         trouble=worker.trouble,
-        jobs=jobs,
+        jobs=tuple(islice(_held_jobs(core, worker), MOST_HELD)) if with_jobs else (),
     )
+
+
+def _held_jobs(core: SchedulerCore, worker: Worker) -> Iterator[HeldJob]:
+    for number in sorted(worker.jobs):
+        job = core.jobs.get(number)
+        held = [tasks for _, tasks in job.held_by(worker.id)] if job else []  # None: it is not on disk yet
+        if job and held:
+            unstarted = sum(len(tasks.intersection(job.sets[TaskState.ASSIGNED])) for tasks in held)
+            yield HeldJob(number, job.record.owner, sum(map(len, held)) - unstarted, unstarted)
 
 
 def _explanation(core: SchedulerCore, job: Job) -> Explanation:

@@ -132,6 +132,7 @@ class Worker:
         "stopped",
         "taken",
         "told_trouble",
+        "unstarted",
         "word_at",
     )
 
@@ -152,6 +153,7 @@ class Worker:
         self.leaves_at = inf  # on the monotonic clock: what it gets has ended by then; inf: it stays
         self.exclusive = 0  # tasks that are to be alone here: one at most
         self.held = 0  # tasks, started or not
+        self.unstarted = 0  # of these: it has not said that they have started
         self.jobs: dict[int, int] = {}  # job: how many of its tasks it holds
         self.specs: SpecMemory[object] = SpecMemory()  # that it remembers in this session, each with what was changed
         self.fetching: dict[int, Fetching] = {}  # by jobs: what it fetches, as it said last

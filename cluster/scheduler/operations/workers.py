@@ -15,7 +15,7 @@ from cluster.domain.scheduler.evaluator import takes
 from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered, WorkersDrained, WorkersResumed
 from cluster.domain.scheduler.family import has_no_say, holds
 from cluster.domain.scheduler.view_sizes import size_of_worker
-from cluster.domain.scheduler.views import WorkerView, worker_view
+from cluster.domain.scheduler.views import WorkerView, worker_views
 from cluster.domain.scheduler.worker_record import Worker, WorkerState
 from cluster.domain.session.home import Home
 from cluster.domain.session.offer import NOTHING, Offer, check_offer
@@ -168,7 +168,7 @@ def _of_no_pool(names: Sequence[str], core: SchedulerCore) -> list[str]:
 def _called(names: Sequence[str], core: SchedulerCore) -> list[WorkerView]:
     """The workers that are meant, by their names."""
     found = {worker.record.name: worker for name in names for worker in core.called(name)}
-    return [worker_view(core, worker) for _, worker in sorted(found.items())]
+    return worker_views(core, [worker for _, worker in sorted(found.items())])
 
 
 def _after(
@@ -179,7 +179,7 @@ def _after(
     )
     later = [worker for worker in there if worker.record.name > name and _is_wanted(worker, wanted, request)]
     first = nsmallest(most, later, key=lambda worker: worker.record.name)
-    return [worker_view(core, worker, with_jobs=wanted.with_jobs) for worker in first]
+    return worker_views(core, first, with_jobs=wanted.with_jobs)
 
 
 def _is_wanted(worker: Worker, wanted: WorkersWanted, request: Request | None) -> bool:
