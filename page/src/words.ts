@@ -47,6 +47,10 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u20
 /** Text of a user as one line: what would act on a screen or turn it round is shown as a mark. */
 export const harmless = (text: string): string => text.replace(CONTROL, "\u241b").slice(0, 2000);
 
+/** A name of a file as one part of an address. Bytes that are no UTF-8 stand in it as lone surrogates. */
+export const inPath = (name: string): string =>
+  [...name].map((each) => (/^[\udc80-\udcff]$/.test(each) ? `%${(each.charCodeAt(0) - 0xdc00).toString(16)}` : encodeURIComponent(each))).join("");
+
 export function command(job: Job): string {
   const spec = job.spec ?? {};
   const argv: string[] = spec.argv ?? spec.commands?.[0]?.argv ?? [];

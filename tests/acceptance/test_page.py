@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,73 @@ def test_a_worker_is_drained_and_takes_work_again(shown: Shown) -> None:
         expect(row).to_contain_text("drained")
         row.get_by_role("button", name="Resume").click()
         expect(row).to_contain_text("online")
+        assert seen.complaints == []
+
+
+def test_what_a_job_has_left_is_fetched_and_why_another_waits_is_said(shown: Shown, tmp_path: Path) -> None:
+    leaves = "mkdir out; printf 'all is well with %s' $CLUSTER_TASK > 'out/the 100% report?.txt'"
+    submit = ("job", "submit", "--json", "--out", "out/*", "--array", "1-2", "--", "sh", "-c", leaves)
+    left = shown.command.ok(*submit).json["number"]
+    with opened(shown.browser, shown.url) as seen:
+        seen.go(f"#/jobs/{left}")
+        file = seen.page.get_by_role("listitem").filter(has_text="task 2 out/the 100% report?.txt")
+        file.get_by_role("button", name="Fetch").wait_for()
+        with seen.page.expect_download() as fetched:
+            file.get_by_role("button", name="Fetch").click()
+        fetched.value.save_as(tmp_path / "fetched")
+        assert (tmp_path / "fetched").read_text() == "all is well with 2"
+        wide = shown.command.ok("job", "submit", "--json", "--cpus", "64", "--", "true").json["number"]
+        seen.go(f"#/jobs/{wide}")
+        expect(seen.page.get_by_role("main")).to_contain_text("needs 64 cpus a task; the largest worker online")
+        shown.command.ok("job", "cancel", str(wide))
+        assert seen.complaints == []
+
+
+@pytest.mark.extra_page
+def test_a_drawing_of_200_jobs_changes_as_they_start_and_end(shown: Shown, tmp_path: Path) -> None:
+    gates = [tmp_path / name for name in ("first", "second")]
+    held = ["sh", "-c", 'until [ -e "$0" ]; do sleep 0.1; done']
+    with shown.daemons.client() as client, opened(shown.browser, shown.url) as seen:
+        first = client.submit([*held, str(gates[0])])
+        for _ in range(99):
+            client.submit(["true"], after=[first.number])
+        second = client.submit([*held, str(gates[1])], after=[first.number])
+        for _ in range(99):
+            client.submit(["true"], after=[second.number])
+        seen.go(f"#/jobs/{second.number}")
+        drawn = seen.page.locator(".dag-job")
+        expect(drawn).to_have_count(200)
+
+        def has(**counts: int) -> None:
+            for state, count in counts.items():
+                expect(seen.page.locator(f".dag-job.dag-{state}")).to_have_count(count)
+
+        has(running=1, waiting=199)
+        gates[0].touch()
+        has(succeeded=100, running=1, waiting=99)
+        gates[1].touch()
+        has(succeeded=200)
+        assert seen.complaints == []
+
+
+@pytest.mark.extra_page
+def test_a_million_tasks_are_zoomed_to_one_that_is_opened_by_keys_alone(shown: Shown) -> None:
+    array = ("job", "submit", "--json", "--hold", "--array", "1-1000000", "--", "true")
+    number = shown.command.ok(*array).json["number"]
+    with opened(shown.browser, shown.url) as seen:
+        seen.go(f"#/jobs/{number}")
+        expect(seen.page.locator(".grid-legend")).to_contain_text("1,000,000")
+        seen.page.locator(".tasks-grid canvas").focus()
+        said = seen.page.locator(".tasks-grid").get_by_role("status")
+        seen.page.keyboard.press("End")
+        expect(said).to_contain_text(re.compile(r"Tasks [\d,]+ to 1,000,000: "))
+        for _ in range(20):
+            seen.page.keyboard.press("+")
+        seen.page.keyboard.press("End")
+        expect(said).to_contain_text("Task 1000000: ")
+        seen.page.keyboard.press("Enter")
+        expect(seen.page.get_by_role("heading", name="Output of task 1000000")).to_be_visible()
+        shown.command.ok("job", "cancel", str(number))
         assert seen.complaints == []
 
 

@@ -35,7 +35,7 @@ export function ThemeChoice() {
   };
   return (
     <select class="quiet" aria-label="Dark or light" value={chosen} onChange={(event) => choose(event.currentTarget.value)}>
-      {CHOICES.map((choice) => <option value={choice}>{choice}</option>)}
+      {CHOICES.map((choice) => <option value={choice}>{choice} colours</option>)}
     </select>
   );
 }

@@ -8,14 +8,15 @@ import { TasksGrid } from "../parts/tasks_grid";
 import { Timeline } from "../parts/timeline";
 import { Tree } from "../parts/tree";
 import { State } from "../parts/state";
-import { age, clock, command, count, ended, harmless, plain, size, total } from "../words";
+import { Why } from "../parts/why";
+import { age, clock, command, count, ended, harmless, inPath, plain, size, total } from "../words";
 
 const TASKS = 50; // that are listed
 const DRAWN = 500; // whose attempts are drawn over time
 const REST = 1000; // ms from one question about an array to the next
 
 export function JobView({ live, number }: { live: Live; number: number }) {
-  const [job, setJob] = useState<Job | null>(null);
+  const [job, setJob] = useState<Job | null>(live.jobs.get(number) ?? null);
   const [tasks, setTasks] = useState<any[]>([]);
   const [files, setFiles] = useState<any[]>([]);
   const [why, setWhy] = useState("");
@@ -81,17 +82,19 @@ export function JobView({ live, number }: { live: Live; number: number }) {
         <dt>Owner</dt><dd>{harmless(job.owner ?? "")}</dd>
         <dt>Submitted</dt><dd>{clock(job.submitted_at)}</dd>
         <dt>Started</dt><dd>{clock(job.started_at)}</dd>
+        {isLive(job) && Boolean(job.started_at) && <><dt>Goes on for</dt><dd>{age(live.since(job.started_at!))}</dd></>}
+        {total(job.counts) > 1 && <><dt>Progress</dt><dd>{progress(job, live)}</dd></>}
         <dt>Ended</dt><dd>{clock(job.ended_at)}{job.ended_at && job.started_at ? `, after ${age(job.ended_at - job.started_at)}` : ""}</dd>
         {!isLive(job) && <><dt>Exit code</dt><dd>{job.exit_code ?? 0}</dd></>}
       </dl>
-      <Why job={job} tasks={tasks} />
+      <Why job={job} tasks={tasks} open={open} />
       <Tree live={live} number={number} />
       {total(job.counts) > 1 && <><h2>All tasks</h2><TasksGrid job={job} live={live} open={open} /></>}
       <h2 ref={heading}>Output{chosen !== null && ` of task ${chosen}`}</h2>
       {chosen !== null && <p><button class="quiet" onClick={() => setChosen(null)}>Show the output of all</button></p>}
       <Output path={`/v1/jobs/${number}${chosen === null ? "" : `.${chosen}`}/logs`} />
       <Timeline job={number} tasks={tasks} now={Date.now() / 1000 + live.skew} open={open} />
-      {files.length > 0 && <Files number={number} files={files} />}
+      {files.length > 0 && <Files number={number} files={files} isArray={total(job.counts) > 1} />}
       <h2>Tasks</h2>
       <table>
         <thead><tr><th scope="col">Task</th><th scope="col">State</th><th scope="col">Why</th><th scope="col">Worker</th><th scope="col">Took</th><th scope="col" class="wide">Memory</th></tr></thead>
@@ -100,10 +103,10 @@ export function JobView({ live, number }: { live: Live; number: number }) {
             <tr key={task.index ?? 0}>
               <td class="number">{total(job.counts) > 1 ? <button class="quiet" aria-label={`Output of task ${task.number ?? 0}`} onClick={() => open(Number(task.number ?? 0))}>{String(task.number ?? 0)}</button> : String(task.number ?? 0)}</td>
               <td><State state={task.state} /></td>
-              <td>{harmless(task.reason ?? "")}</td>
+              <td>{task.reason === "ok" ? "" : harmless(task.reason ?? "")}</td>
               <td>{harmless(task.worker_name ?? "")}</td>
               <td class="number">{took(task, live)}</td>
-              <td class="number wide">{task.peak_memory_bytes ? size(Number(task.peak_memory_bytes)) : "–"}</td>
+              <td class="number wide">{Number(task.peak_memory_bytes) ? size(Number(task.peak_memory_bytes)) : "–"}</td>
             </tr>
           ))}
         </tbody>
@@ -118,25 +121,22 @@ function took(task: any, live: Live): string {
   return task.ended_at ? `${(task.ended_at - task.started_at).toFixed(2)} s` : `${age(live.since(task.started_at))} so far`;
 }
 
-function Why({ job, tasks }: { job: Job; tasks: any[] }) {
-  const lines = [...(job.pending_because ?? [])];
-  const failed = tasks.find((task) => plain(task.state) === "failed");
-  const isOfTask = failed && total(job.counts) > 1 && failed.reason === job.reason;
-  if (job.reason && job.reason !== "ok") lines.push(isOfTask ? `task ${failed.number}: ${job.reason}` : job.reason);
-  if (failed?.detail) lines.push(failed.detail);
-  if (failed?.exception?.type) lines.push(`${failed.exception.type}: ${failed.exception.message}, ${failed.exception.file} line ${failed.exception.line}`);
-  if (job.cancelled_by) lines.push(`cancelled by ${job.cancelled_by}${job.cancel_reason ? `: ${job.cancel_reason}` : ""}`);
-  if (!lines.length) return null;
-  return <><h2>Why</h2><ul class="why">{lines.map((line) => <li>{harmless(line)}</li>)}</ul></>;
+/** How far an array has come, and how long the rest takes if it goes on as since it started. */
+function progress(job: Job, live: Live): string {
+  const all = total(job.counts), done = ended(job.counts);
+  const since = job.started_at ? live.since(job.started_at) : 0;
+  const left = isLive(job) && !job.pause && done > 0 && since > 0 ? (since / done) * (all - done) : 0;
+  return `${count(done)} of ${count(all)} tasks have ended${left ? `; about ${age(Math.max(1, left))} left at this pace` : ""}`;
 }
 
 function filesOf(found: any): any[] {
-  return (found.tasks ?? []).flatMap((task: any) => (task.files ?? []).map((file: any) => ({ ...file, task: task.task_number ?? task.number ?? 0 })));
+  return (found.tasks ?? []).flatMap((task: any) => (task.files ?? []).map((file: any) => ({ ...file, task: task.task ?? 0 }))
+    .filter((file: any) => file.kind === "file"));
 }
 
-function Files({ number, files }: { number: number; files: any[] }) {
+function Files({ number, files, isArray }: { number: number; files: any[]; isArray: boolean }) {
   const fetchOne = (file: any) => async () => {
-    const at = URL.createObjectURL(await bytes(file.href ?? `/v1/jobs/${number}/files/${file.path.split("/").map(encodeURIComponent).join("/")}`));
+    const at = URL.createObjectURL(await bytes(`/v1/jobs/${number}${isArray ? `.${file.task}` : ""}/files/${inPath(file.path)}`));
     const link = document.createElement("a");
     link.href = at;
     link.download = file.path.split("/").pop();
@@ -147,7 +147,7 @@ function Files({ number, files }: { number: number; files: any[] }) {
     <>
       <h2>Files</h2>
       <ul class="short">
-        {files.slice(0, 200).map((file) => <li><span class="what">{harmless(file.path)}</span> <span class="note number">{size(Number(file.size ?? 0))}</span> <Act name="Fetch" does={fetchOne(file)} /></li>)}
+        {files.slice(0, 200).map((file) => <li><span class="what">{isArray && <span class="note">task {file.task} </span>}{harmless(file.path)}</span> <span class="note number">{size(Number(file.size ?? 0))}</span> <Act name="Fetch" does={fetchOne(file)} /></li>)}
       </ul>
     </>
   );

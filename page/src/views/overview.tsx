@@ -15,20 +15,21 @@ export function Overview({ live }: { live: Live }) {
   const running = live.workers.reduce((sum, worker) => sum + (worker.running ?? 0), 0);
   const seconds = SAMPLE_EVERY / 1000;
   const rates = live.samples.map((sample) => sample.ended / seconds);
+  const lately = `in the last ${age(Math.max(1, live.samples.length - 1) * seconds)}`;
   return (
     <section>
       <h1>Overview</h1>
       {live.queue.pause && <p class="trouble">The queue is paused{live.queue.pause.by && ` by ${live.queue.pause.by}`}: nothing starts.</p>}
       <dl class="figures">
-        <div><dt>Running tasks</dt><dd>{count(running)}</dd></div>
+        <div><dt>Running tasks</dt><dd>{running ? <a href="#/jobs?state=running">{count(running)}</a> : 0}</dd></div>
         <div><dt>Waiting tasks</dt><dd>{count(waiting)}</dd></div>
         <div><dt>Jobs that have not ended</dt><dd>{count(live.queue.jobs ?? 0)}</dd></div>
         <div><dt>Jobs that failed within an hour</dt><dd>{failed ? <a class="bad" href="#/jobs?state=failed">{count(failed)}</a> : 0}</dd></div>
-        <div><dt>Workers online</dt><dd>{count(live.workers.filter((each) => plain(each.state) === "online").length)}</dd></div>
+        <div><dt>Workers online</dt><dd><a href="#/workers">{count(live.workers.filter((each) => plain(each.state) === "online").length)}</a></dd></div>
       </dl>
       <div class="pair">
-        <figure><figcaption>Tasks that run</figcaption><Line name="Tasks that run" values={live.samples.map((each) => each.running)} /></figure>
-        <figure><figcaption>Tasks that end, a second</figcaption><Line name="Tasks that end a second" values={rates} /></figure>
+        <figure><figcaption>Tasks that run: {count(running)}; {most(live.samples.map((each) => each.running))} at most {lately}</figcaption><Line name="Tasks that run" values={live.samples.map((each) => each.running)} /></figure>
+        <figure><figcaption>Tasks that end, a second: {rates.at(-1) ?? 0}; {most(rates)} at most {lately}</figcaption><Line name="Tasks that end a second" values={rates} /></figure>
       </div>
       <h2>Workers</h2>
       {live.workers.length === 0 && <p>No worker has joined. <code>cluster token create --role worker</code> makes the line that one pastes.</p>}
@@ -72,6 +73,8 @@ export function Overview({ live }: { live: Live }) {
     </section>
   );
 }
+
+const most = (values: number[]): string => count(Math.max(0, ...values));
 
 function fullest(workers: Worker[]): Worker[] {
   if (workers.length <= DRAWN) return workers;

@@ -6,6 +6,8 @@ const LANGUAGES: Record<string, (text: string) => string[]> = {
   "Python": (text) => ["python3", "-c", text],
 };
 
+const EXAMPLES: Record<string, string> = { "a shell command": "echo hello from task $CLUSTER_TASK", "Python": "print('hello')" };
+
 export function RunForm() {
   const [text, setText] = useState("");
   const [language, setLanguage] = useState("a shell command");
@@ -35,7 +37,7 @@ export function RunForm() {
           {Object.keys(LANGUAGES).map((each) => <option>{each}</option>)}
         </select>
         <label for="text">Text</label>
-        <textarea id="text" rows={8} spellcheck={false} required value={text} onInput={(e) => setText(e.currentTarget.value)} />
+        <textarea id="text" rows={8} spellcheck={false} required placeholder={EXAMPLES[language]} value={text} onInput={(e) => setText(e.currentTarget.value)} />
         <label for="name">Name</label>
         <input id="name" value={name} onInput={(e) => setName(e.currentTarget.value)} />
         <label for="tasks">Tasks</label>

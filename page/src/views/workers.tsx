@@ -2,11 +2,13 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { call } from "../api";
 import type { Live, Worker } from "../live";
 import { Act } from "../parts/act";
+import { free, Spaces, useRoom } from "../parts/room";
 import { State } from "../parts/state";
 import { age, clock, count, harmless, plain, size } from "../words";
 
 const PAGE = 100; // workers that are shown at once
 const AGAIN = 5000; // ms from one look at a worker's tasks and disk to the next
+const DISKS_AGAIN = 30_000; // the same of all disks
 
 const path = (worker: Worker): string => `#/workers/${encodeURIComponent(worker.name)}`;
 const cpus = (worker: Worker): string => `${((worker.used_millicpus ?? 0) / 1000).toFixed(1)} of ${((worker.capacity_millicpus ?? 0) / 1000).toFixed(0)}`;
@@ -36,6 +38,8 @@ export function Workers({ live }: { live: Live }) {
   const [text, setText] = useState("");
   const [state, setState] = useState("");
   const [page, setPage] = useState(0);
+  const room = useRoom(DISKS_AGAIN);
+  const disks = useMemo(() => new Map(room?.workers?.map((each) => [each.name, each])), [room]);
   const states = useMemo(() => [...new Set(live.workers.map((worker) => plain(worker.state)))].sort(), [live.workers]);
   const wanted = text.trim().toLowerCase();
   const found = live.workers.filter((worker) => (!state || plain(worker.state) === state) && (!wanted || worker.name.toLowerCase().includes(wanted)));
@@ -64,14 +68,15 @@ export function Workers({ live }: { live: Live }) {
       )}
       {found.length > 0 && (
         <table>
-          <thead><tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Cpus</th><th scope="col" class="wide">Memory</th><th scope="col">Tasks</th><th scope="col" class="wide">Heard</th><th scope="col">Drain</th></tr></thead>
+          <thead><tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Cpus</th><th scope="col" class="wide">Memory</th><th scope="col" class="wide">Disk free</th><th scope="col">Tasks</th><th scope="col" class="wide">Heard</th><th scope="col">Drain</th></tr></thead>
           <tbody>
             {found.slice(at * PAGE, (at + 1) * PAGE).map((worker) => (
               <tr key={worker.id}>
-                <td><a data-row href={path(worker)}>{harmless(worker.name)}</a> {(worker.no_room || worker.trouble) && <small class="said">{harmless(worker.no_room || worker.trouble)}</small>}</td>
+                <td><a data-row href={path(worker)}>{harmless(worker.name)}</a> {(worker.no_room || worker.trouble) && <small class="said">{harmless(worker.no_room || worker.trouble)}</small>} {worker.drain?.reason && <small class="note">{harmless(worker.drain.reason)}</small>}</td>
                 <td><State state={worker.state} /></td>
                 <td class="number">{cpus(worker)}</td>
                 <td class="number wide">{memory(worker)}</td>
+                <td class="number wide">{free(disks.get(worker.name))}</td>
                 <td class="number">{worker.running ?? 0}</td>
                 <td class="number wide">{heard(worker, live)}</td>
                 <td><Drain worker={worker} live={live} /></td>
@@ -80,6 +85,7 @@ export function Workers({ live }: { live: Live }) {
           </tbody>
         </table>
       )}
+      {room && <><h2>The scheduler's disk</h2><Spaces room={room} /><p class="note">It keeps jobs {harmless(room.keep_jobs ?? "")} and output {harmless(room.keep_output ?? "")}. What a worker keeps stands with it.</p></>}
     </section>
   );
 }
@@ -87,7 +93,7 @@ export function Workers({ live }: { live: Live }) {
 /** One worker: what it has, what runs there, and its disk. */
 export function WorkerView({ live, name }: { live: Live; name: string }) {
   const [held, setHeld] = useState<any[]>([]);
-  const [room, setRoom] = useState<any>(null);
+  const room = useRoom(AGAIN)?.workers?.find((each) => each.name === name);
   const [said, setSaid] = useState("");
   const worker = live.workers.find((each) => each.name === name);
   useEffect(() => {
@@ -96,8 +102,6 @@ export function WorkerView({ live, name }: { live: Live; name: string }) {
       try {
         const found = await call<any>("GET", `/v1/workers?jobs=true&workers=${encodeURIComponent(name)}`);
         setHeld(found.workers?.[0]?.jobs ?? []);
-        const rooms = await call<any>("GET", "/v1/room");
-        setRoom((rooms.workers ?? []).find((each: any) => each.name === name) ?? null);
         setSaid("");
       } catch (error) {
         setSaid((error as Error).message);
@@ -144,16 +148,7 @@ export function WorkerView({ live, name }: { live: Live; name: string }) {
       )}
       <h2>Its disk</h2>
       {!room && <p class="note">It has not said yet, or it is away.</p>}
-      {room && (
-        <table>
-          <thead><tr><th scope="col">What</th><th scope="col">Takes</th></tr></thead>
-          <tbody>
-            {(room.spaces ?? []).map((space: any) => <tr key={space.name}><td>{harmless(space.name)}</td><td class="number">{size(Number(space.bytes ?? 0))}</td></tr>)}
-            {Number(room.size) > 0 && <tr><td>free, of all</td><td class="number">{size(Number(room.free))} of {size(Number(room.size))}</td></tr>}
-            {Number(room.size) > 0 && <tr><td>kept free</td><td class="number">{size(Number(room.reserve))}</td></tr>}
-          </tbody>
-        </table>
-      )}
+      {room && <Spaces room={room} />}
     </section>
   );
 }
