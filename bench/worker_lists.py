@@ -14,7 +14,7 @@ from functools import partial
 
 from bench.scale import filled
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.views import worker_view
+from cluster.domain.scheduler.views import worker_views
 from cluster.gateway.json_messages import to_json
 from cluster.gateway.live_feed import _lasting
 from cluster.rpc.convert import workers_to_proto
@@ -31,7 +31,7 @@ def milliseconds(rounds: int, work: Callable[[], object]) -> str:
 
 
 def answer(core: SchedulerCore, *, with_jobs: bool) -> bytes:
-    views = [worker_view(core, worker, with_jobs=with_jobs) for worker in core.workers.values()]
+    views = worker_views(core, core.workers.values(), with_jobs=with_jobs)
     workers = workers_to_proto(views, 1.0, lambda owner: with_jobs)
     return jobs_pb2.ListWorkersResponse(workers=workers).SerializeToString()
 
