@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from cluster.cli.confirmation import is_terminal
 from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
+from cluster.cli.line_tags import LineTags
 from cluster.cli.progress import JobsProgress
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.reader_watch import while_read
@@ -139,9 +140,10 @@ class Follower:
         quiet: bool = False,
         head_start: HeadStart | None = None,
         files: TaskOutputFiles | None = None,
+        tags: LineTags | None = None,
     ) -> None:
-        """`files`: to which output is written, too."""
-        self._files = files
+        """`files`: to which output is written, too. `tags`: what says before each line whose it is."""
+        self._files, self._tags = files, tags
         self._client = client
         self._head_start = head_start or HeadStart(jobs[0].id)
         self._jobs, self._is_one = jobs, len(jobs) == 1
@@ -231,9 +233,13 @@ class Follower:
                     print(note_of(piece), file=sys.stderr)
                 elif self._files:
                     await asyncio.to_thread(self._files.write, piece)
-                await self._write(writers[piece.stderr], piece.stderr, piece.data)
-                if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n") and not self._asking:
+                data = self._tags.tagged(piece) if self._tags else piece.data
+                await self._write(writers[piece.stderr], piece.stderr, data)
+                if self._progress and beside_bar[piece.stderr] and data.endswith(b"\n") and not self._asking:
                     self._progress.show()
+            if self._tags:
+                for stderr in (False, True):
+                    await self._write(writers[stderr], stderr, self._tags.rest(stderr=stderr))
         except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
             if isinstance(error, _CUT_OFF) and not self._latest[job.number].state.ended:
                 raise

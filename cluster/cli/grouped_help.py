@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Failures": ("retries", "retry_on", "grow", "backoff", "lost_after", "check_output", "check_with"),
     "Output that is kept": ("merge_output", "max_output"),
     "When it ends": ("notify", "notify_cmd", "notify_on"),
-    OURS: ("out_dir", "as_json", "quiet", "_click_default_help"),
+    OURS: ("tag", "out_dir", "as_json", "quiet", "_click_default_help"),
     REACH: ("scheduler", "direct", "credentials"),
 }
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}

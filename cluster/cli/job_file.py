@@ -60,7 +60,7 @@ def submit_file(ctx: click.Context, path: str, *, check: bool, as_json: bool, qu
     sys.stdout.flush()
 
 
-def run_file(ctx: click.Context, path: str, *, quiet: bool) -> int:
+def run_file(ctx: click.Context, path: str, *, quiet: bool, tag: bool) -> int:
     """Hands in all jobs of the file, and shows their output in the order of the plan. The exit code of the first that
     failed."""
     from cluster.cli.connection import client, head_start_of
@@ -80,6 +80,7 @@ def run_file(ctx: click.Context, path: str, *, quiet: bool) -> int:
 
     async def work() -> int:
         from cluster.cli.follow import Follower, hand_in_all
+        from cluster.cli.line_tags import LineTags
 
         async with client(ctx, start=True) as cluster:
             await _check_older(cluster, file, workflow)
@@ -91,7 +92,7 @@ def run_file(ctx: click.Context, path: str, *, quiet: bool) -> int:
             await _remark(cluster, numbers)
             known = {job.number: job for job in await cluster.list(*numbers)}
             plan = [known[numbers[place]] for place in workflow.order()]
-            code = await Follower(cluster, plan, quiet, head_start).follow()
+            code = await Follower(cluster, plan, quiet, head_start, tags=LineTags() if tag else None).follow()
             if code != INTERRUPTED:
                 _remark_on_results(numbers, file.specs)
             return code

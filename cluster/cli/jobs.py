@@ -15,16 +15,14 @@ from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import COUNT, DURATION, as_json, connection, is_given, quiet, yes
 from cluster.cli.render import USUAL_LIMIT
 from cluster.cli.tab_completion import jobs_here
-from cluster.client.types import Job, Output, Task
-from cluster.domain.base.errors import ClusterError
+from cluster.client.types import Job, Task
 from cluster.domain.base.printable import printable
-from cluster.domain.job import endings
 from cluster.domain.job.arrays import format_array
 from cluster.domain.job.selectors import names_itself, names_tasks
 from cluster.domain.job.states import COUNTED, TaskState
 
 if TYPE_CHECKING:
-    from cluster.client.aio import AsyncClient
+    pass
 
 COMMANDS = {
     "submit": ("cluster.cli.submit:submit", "Hand in a job and return."),
@@ -34,7 +32,7 @@ COMMANDS = {
     "stats": ("cluster.cli.history:stats", "Tell what a job takes, and what to ask for."),
     "show": ("cluster.cli.jobs:show", "Tell all about a job, and why it waits or failed."),
     "why": ("cluster.cli.why:why", "Tell why a job waits, or what ended it."),
-    "logs": ("cluster.cli.jobs:logs", "Print what a job has written."),
+    "logs": ("cluster.cli.logs:logs", "Print what a job has written."),
     "files": ("cluster.cli.results:files", "List the files that a job has left for keeps."),
     "fetch": ("cluster.cli.results:fetch", "Bring the files here that a job has left for keeps."),
     "wait": ("cluster.cli.jobs:wait", "Wait until jobs have ended."),
@@ -60,7 +58,6 @@ MEANT = {
     **{"hold": "job pause", "release": "job resume", "follow": "job logs -f"},
 }
 
-MOST_NOTES = 20  # tasks of which `logs` says why they could not be started
 
 STATES = [s.word for s in TaskState]
 
@@ -223,68 +220,6 @@ def _tasks_of(job: Job) -> str:
     counts = job.counts
     states = ", ".join(f"{counts.of(state)} {state.word}" for state in COUNTED if counts.of(state))
     return f"{counts.total}: {states}{f'; numbers {format_array(job.spec.array)}' if job.spec.array else ''}"
-
-
-@click.command("logs")
-@click.argument("selector", shell_complete=jobs_here)
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
-@click.option("--tail", type=COUNT, metavar="N", help="Only the last N lines of each stream.")
-@click.option("--stdout", is_flag=True, help="Standard output only.")
-@click.option("--stderr", is_flag=True, help="Standard error only.")
-@as_json
-@connection
-@click.pass_context
-def logs(
-    ctx: click.Context, selector: str, follow: bool, tail: int | None, stdout: bool, stderr: bool, as_json: bool
-) -> None:
-    """Print what a job has written, from its first byte: stdout to stdout, stderr to stderr.
-
-    Arrays come in the order of their tasks. With --json each piece is an object on a line of its own.
-    """
-    from cluster.cli.connection import client
-    from cluster.cli.reader_watch import while_read
-    from cluster.cli.render import note_of, output_json
-    from cluster.cli.several_jobs import SeveralJobs
-    from cluster.cli.writer import Writer
-
-    both = stdout == stderr  # given both, or none
-
-    writers = {False: Writer(sys.stdout.fileno()), True: Writer(sys.stderr.fileno())}
-
-    async def show(piece: Output) -> None:
-        if piece.note and not as_json:
-            print(note_of(piece), file=sys.stderr)
-            return
-        data = output_json(piece) if as_json else piece.data
-        await writers[piece.stderr and both and not as_json].write(data)
-
-    async def work() -> None:
-        silent, several = True, SeveralJobs(selector)
-        async with client(ctx) as cluster:
-            pieces = cluster.logs(selector, follow=follow, stdout=stdout or both, stderr=stderr or both, tail=tail)
-            async for piece in pieces:
-                silent = False
-                if not as_json:
-                    several.heard(piece.job)
-                await show(piece)
-            for note in await _why_not_started(cluster, selector) if silent else ():
-                await show(note)
-
-    asyncio.run(while_read(sys.stdout.fileno(), work()))
-
-
-async def _why_not_started(cluster: "AsyncClient", selector: str) -> list[Output]:
-    """Of one job that has no output: notes that say of its tasks why they could not be started, of MOST_NOTES at most.
-    Empty: they could, or more jobs are meant."""
-    try:
-        job, tasks = await cluster.get(selector, max_tasks=MOST_NOTES)
-    except ClusterError:
-        return []
-    unstarted = [task for task in tasks if endings.of_attempt(task.reason) == endings.LAUNCH_FAILED]
-    return [
-        Output(job.number, task.number, task.attempt, True, b"", 0, f"{task.reason}: {task.detail}")
-        for task in unstarted
-    ]
 
 
 @click.command("wait")

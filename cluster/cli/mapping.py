@@ -14,6 +14,7 @@ import click
 from cluster.cli.connection import client, head_start_of
 from cluster.cli.grouped_help import JobCommand
 from cluster.cli.map_words import check_words, remark_on_words
+from cluster.cli.options import tag
 from cluster.cli.submit import COMMAND_LINE, job_options_but, run_here, spec_of, typed_in
 from cluster.cli.uploads import files_of, with_files
 from cluster.domain.base.errors import InvalidInput
@@ -32,6 +33,7 @@ _FILE = re.compile(r"(?<![{$])\{\}(?!\})")  # {} that means the file: neither a 
 @click.option(
     "--out-dir", metavar="DIR", type=click.Path(), help="Also write what task 17 writes to DIR/17.out and .err."
 )
+@tag
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
 def map_command(ctx: click.Context, /, to: str, apart: bool, out_dir: str | None, quiet: bool, **options: Any) -> int:
@@ -72,7 +74,7 @@ def map_command(ctx: click.Context, /, to: str, apart: bool, out_dir: str | None
         async with client(ctx, start=True, head_start=head_start) as cluster:
             uploaded = await with_files(cluster, [spec], [given._replace(beside=shared)], quiet=quiet)
             assert uploaded is not None
-            return await run_here(cluster, uploaded, spec, head_start, quiet, to, not apart, out_dir)
+            return await run_here(cluster, uploaded, spec, head_start, quiet, to, not apart, out_dir, options["tag"])
 
     return asyncio.run(work())
 

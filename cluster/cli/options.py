@@ -126,6 +126,12 @@ def quiet(command: F) -> F:
     return click.option("--quiet", "-q", is_flag=True, help="Print ids alone.")(command)
 
 
+def tag(command: F) -> F:
+    """Of what shows output as it comes."""
+    help = "Begin each line with its task, as in 5.17, and a tab. Lines come whole."
+    return click.option("--tag", is_flag=True, help=help)(command)
+
+
 def silent(command: F) -> F:
     """--quiet, of what has no ids to tell."""
     return click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")(command)

@@ -21,7 +21,7 @@ from cluster.cli.job_inputs import (
     script_in,
     take_options_of,
 )
-from cluster.cli.options import Parsed, as_json, connection, is_given, quiet
+from cluster.cli.options import Parsed, as_json, connection, is_given, quiet, tag
 from cluster.cli.submit_warnings import remark, remark_on_job
 from cluster.cli.tab_completion import values_of
 from cluster.cli.uploads import files_of, with_files, with_given_stdin
@@ -163,6 +163,7 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
 @click.option(
     "--out-dir", metavar="DIR", type=click.Path(), help="Also write what task 17 writes to DIR/17.out and .err."
 )
+@tag
 @click.option("--no-stdin", is_flag=True, help="Give tasks nothing to read, whatever our stdin is.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
@@ -185,7 +186,7 @@ def run(ctx: click.Context, /, file: str | None, no_stdin: bool, quiet: bool, **
     if file is not None:
         from cluster.cli.job_file import run_file
 
-        return run_file(ctx, file, quiet=quiet)
+        return run_file(ctx, file, quiet=quiet, tag=options["tag"])
     from cluster.cli.connection import client, head_start_of
 
     try:
@@ -208,7 +209,7 @@ def run(ctx: click.Context, /, file: str | None, no_stdin: bool, quiet: bool, **
             given = with_given_stdin(cluster.endpoint, files) if asks else files
             uploaded = await with_files(cluster, [spec], [given], quiet=quiet)
             return await run_here(
-                cluster, uploaded or spec, spec, head_start, quiet, to or ".", flat, options["out_dir"]
+                cluster, uploaded or spec, spec, head_start, quiet, to or ".", flat, options["out_dir"], options["tag"]
             )
 
     return asyncio.run(work())
@@ -223,11 +224,13 @@ async def run_here(
     to: str,
     flat: bool,
     out_dir: str | None,
+    tag: bool,
 ) -> int:
-    """Hands the job in and follows it; what it keeps comes to `to`, what it writes also to files in `out_dir`. Its exit
-    code."""
+    """Hands the job in and follows it; what it keeps comes to `to`, what it writes also to files in `out_dir`. `tag`:
+    each line says whose it is. Its exit code."""
     from cluster.cli.follow import Follower, hand_in
     from cluster.cli.follow_results import follow_and_fetch
+    from cluster.cli.line_tags import LineTags
     from cluster.cli.task_output_files import TaskOutputFiles
 
     files = TaskOutputFiles(out_dir) if out_dir else None
@@ -235,7 +238,7 @@ async def run_here(
     if job is None:
         return INTERRUPTED
     remark_on_job(job, spec, cluster.endpoint)
-    follower = Follower(cluster, [job], quiet, head_start, files)
+    follower = Follower(cluster, [job], quiet, head_start, files, LineTags() if tag else None)
     return await (follow_and_fetch(follower, cluster, job, to, flat) if spec.out else follower.follow())
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from cluster.cli.line_tags import LONGEST, MOST_OPEN, LineTags
 from cluster.cli.quick.nearby import FIRST_USER
 from cluster.cli.render import in_brackets, job_row, print_jobs, reason_of, words_of
 from cluster.client.job_fields import Counts
-from cluster.client.types import Job
+from cluster.client.types import Job, Output
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.trust.identity import ADMIN_NAME
@@ -65,3 +67,23 @@ def test_who_asks_for_no_more_is_told_of_no_more(form: str, capsys: pytest.Captu
     for asked, said in ((True, ""), (False, "cluster: these are the newest 1; --limit 0 lists all\n")):
         print_jobs([job(2), job(1)], 1, me="ann", asked=asked, **how)
         assert capsys.readouterr().err == said
+
+
+def test_lines_of_several_tasks_come_whole_and_say_whose_they_are() -> None:
+    tags = LineTags()
+
+    def written(task: int, data: bytes, *, attempt: int = 1, stderr: bool = False) -> bytes:
+        return tags.tagged(Output(5, task, attempt, stderr, data, 0))
+
+    assert written(1, b"one\ntw") == b"5.1\tone\n"
+    assert written(2, b"and\n\n", stderr=True) == b"5.2\tand\n5.2\t\n"
+    assert written(2, b"x") == b""
+    assert written(1, b"o\n") == b"5.1\ttwo\n"
+    assert written(2, b"again", attempt=2) == b"", "another attempt ends no line of the one before"
+    assert (tags.rest(stderr=True), tags.rest(stderr=False)) == (b"", b"5.2\tx\n5.2\tagain\n")
+    assert tags.rest(stderr=False) == b""
+    assert written(3, b"x" * LONGEST) == b""
+    assert len(written(3, b"y")) == LONGEST + 6, "so long is no line"
+    said = b"".join(written(task, b"z") for task in range(MOST_OPEN + 2))
+    assert said == b"5.0\tz\n5.1\tz\n".replace(b"5.0", AttemptKey(5, 0, 1).shown(0).rpartition("#")[0].encode())
+    assert LineTags().tagged(Output(7, AttemptKey(7, 0, 1).index, 1, False, b"one task\n", 0)) == b"7\tone task\n"
