@@ -145,7 +145,10 @@ class Members:
         """Whether a token may make someone this user; of one who was revoked somebody new may have the name."""
         user = self._users.get(name)
         if user and user.revoked is None and user.role is not role:
-            raise Conflict(f"user {name!r} has the role {user.role}, not {role}: choose another name, or `cluster user revoke {name}` first")
+            raise Conflict(
+                f"user {name!r} has the role {user.role}, not {role}: choose another name, or `cluster user revoke "
+                f"{name}` first"
+            )
 
     # ── lists ──────────────────────────────────────────────────────────────────────────────────────────────────
 
