@@ -3,10 +3,15 @@
 import asyncio
 
 from cluster.cli.submit_warnings import remark
+from cluster.client import takeover
 from cluster.client.retrying import FOLLOW_PATIENCE
 from cluster.domain.base.errors import Unreachable
 
 SAID_AFTER = 3.0  # seconds of an absence: a scheduler that is only started again is back sooner
+
+
+def say_that_nobody_leads(error: Unreachable) -> None:
+    remark(f"{error}; waiting up to {takeover.PATIENCE:g} s for another scheduler to take over")
 
 
 class AbsenceLines:

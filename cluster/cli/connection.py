@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def client(ctx: click.Context, start: bool = False, head_start: HeadStart | None = None) -> "AsyncClient":
     """A client of the cluster that was named, or found. `start`: where there is none, an embedded one is started.
     `head_start`: what a quick command has done of this command; where it has a job, the client is of that cluster."""
-    from cluster.cli.absence import AbsenceLines
+    from cluster.cli.absence import AbsenceLines, say_that_nobody_leads
     from cluster.client.aio import AsyncClient  # gRPC: 100 ms
 
     if head_start is not None and head_start.accepted is not None:
         return AsyncClient(_where_accepted(head_start), answered=True, listener=AbsenceLines())
-    return AsyncClient(endpoint(ctx, start), listener=AbsenceLines())
+    return AsyncClient(endpoint(ctx, start), listener=AbsenceLines(), nobody_leads=say_that_nobody_leads)
 
 
 def _where_accepted(head_start: HeadStart) -> Endpoint:

@@ -1,7 +1,7 @@
 """The client for asyncio."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from types import TracebackType
@@ -22,6 +22,7 @@ from cluster.client.renewing import renew_if_due
 from cluster.client.result_verbs import ResultVerbs
 from cluster.client.retrying import AbsenceListener, RetryPatience
 from cluster.client.submitting import SubmitVerbs
+from cluster.client.takeover import wait_for_lead
 from cluster.client.types import (
     ClusterEvent,
     Job,
@@ -50,11 +51,21 @@ class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs, AsyncKeeping,
     unknown job, InvalidInput for a value that cannot be right, NotPermitted, Unreachable.
     """
 
-    def __init__(self, endpoint: Endpoint, *, answered: bool = False, listener: AbsenceListener | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        answered: bool = False,
+        listener: AbsenceListener | None = None,
+        nobody_leads: Callable[[Unreachable], None] | None = None,
+    ) -> None:
         """`answered` says that the cluster has answered on another connection already, so that a call which finds
-        nobody waits for it. `listener` hears when a call breaks and is repeated, and when there is an answer again."""
+        nobody waits for it. `listener` hears when a call breaks and is repeated, and when there is an answer again.
+        `nobody_leads`: whoever enters waits where none of several schedulers answers, and this is told; None: nobody
+        waits."""
         self.endpoint = endpoint
         self._opened: Backend | None = None
+        self._nobody_leads = nobody_leads
         self._patience = RetryPatience(listener)  # one for all calls, which have one scheduler
         if answered:
             self._patience.renew()
@@ -269,6 +280,12 @@ class AsyncClient(SubmitVerbs, OrderVerbs, PastVerbs, ResultVerbs, AsyncKeeping,
             await self._opened.close()
 
     async def __aenter__(self) -> Self:
+        if self._nobody_leads and self.endpoint.has_several:
+            try:
+                await wait_for_lead(lambda: self._backend().who_am_i(), self._nobody_leads)
+            except BaseException:
+                await self.close()
+                raise
         return self
 
     async def __aexit__(

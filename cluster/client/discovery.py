@@ -45,6 +45,11 @@ class Endpoint:
         return self.credentials.identity.name if self.credentials else ""
 
     @property
+    def has_several(self) -> bool:
+        """Whether several schedulers are there, of which one leads."""
+        return "," in self.address and self.inside is None and not self.is_worker
+
+    @property
     def certificate(self) -> Credentials:
         """What to show there. NotPermitted for a job, which has none."""
         if self.credentials is None:

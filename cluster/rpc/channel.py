@@ -22,9 +22,8 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     # By this name gRPC means the least time for one attempt to connect.
     ("grpc.min_reconnect_backoff_ms", int(CONNECT_TIMEOUT * 1000)),
-    # A server that comes back is found again within seconds: the first retry comes soon, none waits for long.
+    # A server that comes back is found again within seconds: the first retry comes soon.
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.http2.max_pings_without_data", 0),
     # Who dials a second time, because the first hangs, wants another connection.
     ("grpc.use_local_subchannel_pool", 1),
@@ -37,6 +36,11 @@ _OPTIONS: list[tuple[str, int]] = [
 # over by then, so it is asked more often; servers allow it every 2 s (cluster.rpc.server).
 _SIGN_AFTER, _SIGN_WITHIN = 20_000, 10_000  # milliseconds
 _SIGN_AFTER_OF_SEVERAL, _SIGN_WITHIN_OF_SEVERAL = 3_000, 3_000
+
+
+# The longest pause between two tries, in milliseconds. Of several servers another takes over at some moment, which
+# nobody is to find much later.
+_RETRY_WITHIN, _RETRY_WITHIN_OF_SEVERAL = 5_000, 1_000
 
 
 def dial(address: str, credentials: Credentials, server_name: str) -> grpc.aio.Channel:
@@ -55,7 +59,7 @@ def secure_channel(address: str, credentials: grpc.ChannelCredentials, server_na
     check_room()
     name = ("grpc.ssl_target_name_override", server_name)
     addresses = check_addresses(address)
-    return grpc.aio.secure_channel(_target(addresses), credentials, options=[*_OPTIONS, *_signs(addresses), name])
+    return grpc.aio.secure_channel(_target(addresses), credentials, options=[*_OPTIONS, *_options_of(addresses), name])
 
 
 def _target(addresses: Sequence[str]) -> str:
@@ -63,8 +67,9 @@ def _target(addresses: Sequence[str]) -> str:
     return f"dns:///{addresses[0]}" if len(addresses) == 1 else resolved(addresses)
 
 
-def _signs(addresses: Sequence[str]) -> Iterator[tuple[str, int]]:
+def _options_of(addresses: Sequence[str]) -> Iterator[tuple[str, int]]:
     is_one = len(addresses) == 1
+    yield "grpc.max_reconnect_backoff_ms", _RETRY_WITHIN if is_one else _RETRY_WITHIN_OF_SEVERAL
     within = _SIGN_WITHIN if is_one else _SIGN_WITHIN_OF_SEVERAL
     yield "grpc.keepalive_time_ms", _SIGN_AFTER if is_one else _SIGN_AFTER_OF_SEVERAL
     yield "grpc.keepalive_timeout_ms", within

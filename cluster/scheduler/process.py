@@ -21,6 +21,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,7 @@ from cluster.scheduler.garbage_collection import look_at_each_object_once
 from cluster.scheduler.gateway_certificate import certify
 from cluster.scheduler.leading import ALONE, USUAL_LEASE, Leading, LeadUnsure
 from cluster.scheduler.notices.targets import NoticeTargets
+from cluster.scheduler.reading_ahead import ReadAhead
 from cluster.scheduler.service import Addresses, SchedulerService, recovered
 from cluster.scheduler.standby import (
     STATUS,
@@ -58,7 +60,7 @@ from cluster.scheduler.standby import (
     shared_directory,
     shared_id,
 )
-from cluster.scheduler.store_choice import LOCK, cluster_in, expect_choice, open_store
+from cluster.scheduler.store_choice import LOCK, cluster_in, expect_choice, open_store, reading_ahead
 from cluster.store.interface import TakenOver
 
 logger = logging.getLogger(__name__)
@@ -130,21 +132,22 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
         leading = Leading(*where, lasting=not options.standby, shared=shared_id(options.shared))
         stop = stop_signal() if options.standby else None
         leading.stands_by = StandbyNotes(leading, directory, shared, options.store).note
-        try:
-            await (_first_of(stop.wait(), leading.take()) if stop else leading.take())
-        finally:
-            if stop:
-                remove_but_keep_room(directory / STATUS)
-        async with leading_while(leading, stop):
-            while not (stop and stop.is_set()):
-                try:
-                    return await _serve(options, addresses, shared, ready, leading, stop)
-                except LeadUnsure as error:  # this machine has stalled while it started; meanwhile it is kept again
-                    if leading.over.is_set():
-                        raise
-                    logger.warning("%s; it starts anew", error)
-                    await asyncio.sleep(_AGAIN)
-            return 0
+        with closing(reading_ahead(directory, options.store, may_lose=options.store_may_lose)) as ahead:
+            try:
+                await (_first_of(stop.wait(), leading.take(), ahead.keep()) if stop else leading.take())
+            finally:
+                if stop:
+                    remove_but_keep_room(directory / STATUS)
+            async with leading_while(leading, stop):
+                while not (stop and stop.is_set()):
+                    try:
+                        return await _serve(options, addresses, shared, ready, leading, stop, ahead)
+                    except LeadUnsure as error:  # this machine has stalled while it started; meanwhile it is kept again
+                        if leading.over.is_set():
+                            raise
+                        logger.warning("%s; it starts anew", error)
+                        await asyncio.sleep(_AGAIN)
+                return 0
 
 
 async def _serve(
@@ -154,12 +157,13 @@ async def _serve(
     ready: Callable[[ReadyScheduler], None],
     leading: Leading | None = None,
     stop: asyncio.Event | None = None,
+    ahead: ReadAhead | None = None,
 ) -> int:
     """Runs the one scheduler that leads."""
     directory = options.directory
     known = cluster_in(directory, options.store, may_lose=options.store_may_lose)
     authority = open_authority(shared, time.time(), known)
-    service = await _service(options, authority, shared, leading)
+    service = await _service(options, authority, shared, leading, ahead)
     renewing = asyncio.create_task(_keep_renewed(authority, directory, service.serving.present, service.serving))
     stop = stop or stop_signal()
     gateway = _gateway(options.http, authority, directory / GATEWAY)
@@ -191,7 +195,7 @@ async def _serve(
 
 
 async def _service(
-    options: SchedulerOptions, authority: Authority, shared: Path, leading: Leading | None
+    options: SchedulerOptions, authority: Authority, shared: Path, leading: Leading | None, ahead: ReadAhead | None
 ) -> SchedulerService:
     """One that knows all that is in the store."""
     directory = options.directory
@@ -200,7 +204,7 @@ async def _service(
     where = directory, options.store, authority.cluster_id
     how = partial(open_store, may_lose=options.store_may_lose, turn_over=options.turn_over)
     if leading:  # in a thread: the lead is to be kept meanwhile
-        store = await asyncio.to_thread(how, *where, tenure=leading.tenure)
+        store = await asyncio.to_thread(how, *where, tenure=leading.tenure, ahead=ahead)
     else:
         store = how(*where)
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.scheduler.leadership import Tenure
 from cluster.pki.files import read_private, write_private
+from cluster.scheduler.reading_ahead import ReadAhead
 from cluster.store.interface import Store, StoreFailed
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
 from cluster.store.redis.fence import expect_in_use, read_fence
@@ -60,14 +61,33 @@ def cluster_in(directory: Path, url: str, *, may_lose: bool) -> str | None:
 
 
 def open_store(
-    directory: Path, url: str, cluster_id: str, *, may_lose: bool, turn_over: bool, tenure: Tenure | None = None
+    directory: Path,
+    url: str,
+    cluster_id: str,
+    *,
+    may_lose: bool,
+    turn_over: bool,
+    tenure: Tenure | None = None,
+    ahead: ReadAhead | None = None,
 ) -> Store:
-    """The store of the scheduler whose lock the caller holds, and which leads so (None: nobody is asked)."""
+    """The store of the scheduler whose lock the caller holds, and which leads so (None: nobody is asked). `ahead`: what
+    it has read while it stood by."""
     if not url:
         return SqliteStore(directory / DATABASE, cluster_id, turn_over=turn_over)
-    store = RedisStore(url, cluster_id, directory / COPY, may_lose=may_lose, tenure=tenure)
+    store = ahead.take(tenure) if ahead and tenure else None
+    store = store or RedisStore(url, cluster_id, directory / COPY, may_lose=may_lose, tenure=tenure)
     remember(directory, url)
     return store
+
+
+def reading_ahead(directory: Path, url: str, *, may_lose: bool) -> ReadAhead:
+    """Of the scheduler whose lock the caller holds."""
+
+    def open_copy() -> RedisStore | None:
+        cluster_id = cluster_in(directory, url, may_lose=may_lose)
+        return RedisStore(url, cluster_id, directory / COPY, may_lose=may_lose) if cluster_id else None
+
+    return ReadAhead(open_copy)
 
 
 def remember(directory: Path, url: str) -> None:

@@ -4,7 +4,6 @@ import signal
 import socketserver
 import tempfile
 import threading
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -25,19 +24,6 @@ pytestmark = pytest.mark.slow
 
 CLUSTER, OTHER = "0123456789abcdef", "fedcba9876543210"
 USED = UsageAdded(7, UsageKind.USER, "ann", "", Usage(1, 1))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with tempfile.TemporaryDirectory(prefix="redis-") as directory, redis_server(Path(directory)) as server:
-        yield server
-
-
-@pytest.fixture
-def empty(server: RedisServer) -> RedisServer:
-    with server.client() as client:
-        client.flushall()
-    return server
 
 
 def job(number: int) -> list[Item]:

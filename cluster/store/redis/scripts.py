@@ -11,6 +11,9 @@ FORMAT = 1
 FENCE = "{cluster}:fence"
 ROWS, NEW = "{cluster}:rows:", "{cluster}:new:"  # and a table: a hash of its rows by their keys
 
+LOG = "{cluster}:log"  # a hash: what each of the last commits has changed, by its number (see log.py)
+LOGGED = 5000  # commits: a copy that is further behind reads all
+
 MOVED = "moved"  # in the fence: all rows were brought to SQLite, and count there
 
 LEAD, SCHEDULERS = "{cluster}:lead", "{cluster}:schedulers"  # who leads; what each at its address has said last
@@ -30,10 +33,10 @@ redis.call('HSET', KEYS[1], 'cluster', ARGV[2], 'schema', ARGV[3], 'holder', ARG
 return 'claimed'
 """
 
-# KEYS: the fence, the tables' hashes. ARGV: epoch, number of this commit, number of the last one that is known to have
-# been done, the caller; then for each table: how many words to set (keys and rows in turn), how many to remove, and
-# these.
-COMMIT = """#!lua
+# KEYS: the fence, the log, the tables' hashes. ARGV: epoch, number of this commit, number of the last one that is known
+# to have been done, the caller; then for each table: how many words to set (keys and rows in turn), how many to remove,
+# and these.
+COMMIT = f"""#!lua
 local fence = redis.call('HMGET', KEYS[1], 'epoch', 'commit', 'holder')
 local epoch, commit = tonumber(fence[1] or '0'), tonumber(fence[2] or '0')
 if epoch > tonumber(ARGV[1]) or (epoch == tonumber(ARGV[1]) and fence[3] ~= ARGV[4]) then return 'fenced' end
@@ -48,12 +51,21 @@ local function each(command, key, count)
     at = stop + 1
   end
 end
-for place = 2, #KEYS do
+local lines = {{commit .. ' ' .. ARGV[1] .. ' ' .. ARGV[4]}}
+local function note(first, count, step)
+  for place = first, first + count - 1, step do lines[#lines + 1] = ARGV[place] end
+end
+for place = 3, #KEYS do
   local set, removed = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   at = at + 2
+  lines[#lines + 1] = KEYS[place]
+  note(at, set, 2)
+  note(at + set, removed, 1)
   each('HSET', KEYS[place], set)
   each('HDEL', KEYS[place], removed)
 end
+redis.call('HSET', KEYS[2], ARGV[2], table.concat(lines, string.char(10)))
+for old = commit + 1 - {LOGGED}, ARGV[2] - {LOGGED} do redis.call('HDEL', KEYS[2], old) end
 redis.call('HSET', KEYS[1], 'commit', ARGV[2])
 return 'done'
 """

@@ -4,6 +4,8 @@ Beside it lies a copy of all rows in SQLite, in a file of this process, made ane
 questions, by the indexes and statements of the SQLite store, and a commit is worked out in it. The rows that have
 changed go to Redis in one script, as they are then; only when Redis has them does the copy show them.
 
+Who stands by has such a copy, too, and follows what another commits: so it need not read all when it leads.
+
 A commit that was sent and not acknowledged may have been done. So the rows that it changed go along with the next one
 too, as they are by then: whatever became of it, Redis then has what the copy has.
 """
@@ -20,7 +22,8 @@ from cluster.domain.scheduler.recovered import Recovered
 from cluster.store.interface import Item, StoreFailed, StoreTroubled, TakenOver
 from cluster.store.redis import rows, scripts
 from cluster.store.redis.connecting import connect, expect_fit, place_of, troubled
-from cluster.store.redis.fence import Fence, begin_epoch, expect_in_use, expect_ours, of_nobody_else, read_fence
+from cluster.store.redis.fence import begin_epoch, expect_in_use, expect_ours, of_nobody_else, read_fence
+from cluster.store.redis.log import LogPosition, position_at, read_changes
 from cluster.store.redis.touched import TableShape, look_away, make_room, tables_of, take_changes, watch
 from cluster.store.sqlite.connecting import transaction
 from cluster.store.sqlite.schema import PUT_META, Row
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     import redis
 
 _PAGE = 1000  # rows that are asked for at once
-_TRIES = 10  # to read all of it while another scheduler writes
 
 
 class RedisStore(SqliteStore):
@@ -56,22 +58,29 @@ class RedisStore(SqliteStore):
         self._is_ill = False
         with troubled(self._place):
             expect_fit(self._client, self._place, may_lose=may_lose)
-        fence = read_fence(self._client, self._place)
-        expect_in_use(fence, self._place)
-        expect_ours(fence, self._place, cluster_id)
+        self._read_to = LogPosition()  # what is in the copy; rows that were changed later may be there as of later
+        commit = self._last_commit(cluster_id)
         _remove(copy)
         super().__init__(copy, cluster_id)
         try:
-            self._filled = self._fill()
+            self._fill(commit)
         except BaseException:
             self.close()
             raise
 
+    def follow(self) -> None:
+        """Brings the copy, of one that was not loaded, to what is in Redis now: reads what has changed, or all where
+        nobody can tell what has. Errors as of the constructor."""
+        self._follow(self._last_commit(self._cluster_id))
+
+    def serve_in(self, tenure: Tenure) -> None:
+        """From the next `load` on."""
+        self._tenure = tenure
+
     def load(self) -> Recovered:
         self.claimed = False
         fence = begin_epoch(self._client, self._place, self._cluster_id, self._tenure)
-        if fence.commit != self._filled.commit or fence.epoch != self._filled.epoch + 1:
-            self._fill()
+        self._follow(fence.commit)  # nobody else can commit any more
         self._known = self._number = fence.commit
         self._epoch = fence.epoch
         with self._alone(), self._doing("read"), transaction(self._writer):
@@ -118,7 +127,7 @@ class RedisStore(SqliteStore):
         words: list[bytes | str] = [str(self._epoch), str(self._number), str(self._known), self._tenure.holder]
         for change in changes:
             words += (str(len(change.put)), str(len(change.removed)), *change.put, *change.removed)
-        keys = [scripts.FENCE, *(scripts.ROWS + change.table.name for change in changes)]
+        keys = [scripts.FENCE, scripts.LOG, *(scripts.ROWS + change.table.name for change in changes)]
         with troubled(self._place):
             said = self._client.eval(scripts.COMMIT, len(keys), *keys, *words)
         match said:
@@ -141,21 +150,47 @@ class RedisStore(SqliteStore):
         except (NotAuthenticated, Unusable) as error:
             raise StoreTroubled(str(error)) from None
 
-    def _fill(self) -> Fence:
-        """Makes the copy what is in Redis, as of one moment: the fence of then."""
-        for _ in range(_TRIES):
-            before = read_fence(self._client, self._place)
-            with self._alone(), self._doing("written"), transaction(self._writer):
-                look_away(self._writer, self._tables)
-                for table in self._tables:
-                    if table.name != "meta":  # nothing ever goes from it
-                        self._writer.execute(f"DELETE FROM main.{table.name}")  # noqa: S608 (no input)
-                    with damaged(self._place, table):
-                        self._writer.executemany(table.put, stored_rows(self._client, self._place, table))
-                watch(self._writer, self._tables)
-                if read_fence(self._client, self._place) == before:
-                    return before
-        raise StoreFailed(f"the store {self._place} changes again and again while it is read: stop who writes to it")
+    def _last_commit(self, cluster_id: str) -> int:
+        """The number of it. StoreFailed for rows that are not ours to read."""
+        fence = read_fence(self._client, self._place)
+        expect_in_use(fence, self._place)
+        expect_ours(fence, self._place, cluster_id)
+        return fence.commit
+
+    def _follow(self, commit: int) -> None:
+        """Up to that commit, which is the last, or was a moment ago."""
+        found = read_changes(self._client, self._place, self._read_to, commit)
+        if found is None:
+            self._fill(commit)
+            return
+        to, changed = found
+        with self._alone(), self._doing("written"), transaction(self._writer):
+            for table in self._tables:
+                if keys := changed.get(table.name):
+                    self._put_again(table, keys)
+            self._forget_changes()
+        self._read_to = to
+
+    def _put_again(self, table: TableShape, keys: set[bytes]) -> None:
+        """Puts these rows of the table into the copy as they are in Redis. All that have gone go first: what they had
+        alone, such as a name, another may have by now."""
+        found = list(rows_of(self._client, self._place, table, sorted(keys)))
+        with damaged(self._place, table):
+            self._writer.executemany(table.remove, [rows.unpack(key) for key, row in found if row is None])
+            self._writer.executemany(table.put, [rows.unpack(row) for _, row in found if row is not None])
+
+    def _fill(self, commit: int) -> None:
+        """Makes the copy what is in Redis; that was the last commit before."""
+        before = position_at(self._client, self._place, commit)
+        with self._alone(), self._doing("written"), transaction(self._writer):
+            look_away(self._writer, self._tables)
+            for table in self._tables:
+                if table.name != "meta":  # nothing ever goes from it
+                    self._writer.execute(f"DELETE FROM main.{table.name}")  # noqa: S608 (no input)
+                with damaged(self._place, table):
+                    self._writer.executemany(table.put, stored_rows(self._client, self._place, table))
+            watch(self._writer, self._tables)
+        self._read_to = before
 
     def _forget_changes(self) -> None:
         for table in self._tables:
@@ -172,6 +207,17 @@ def stored_rows(client: "redis.Redis", place: str, table: TableShape) -> Iterato
         yield from map(rows.unpack, found.values())
         if not cursor:
             return
+
+
+def rows_of(
+    client: "redis.Redis", place: str, table: TableShape, keys: "Sequence[bytes]"
+) -> "Iterator[tuple[bytes, bytes | None]]":
+    """The rows of these keys; None: there is none."""
+    for start in range(0, len(keys), _PAGE):
+        page = keys[start : start + _PAGE]
+        with troubled(place):
+            found: list[bytes | None] = client.hmget(scripts.ROWS + table.name, page)  # type: ignore[assignment]
+        yield from zip(page, found, strict=True)
 
 
 @contextmanager

@@ -30,6 +30,12 @@ class TableShape:
         return f"INSERT OR REPLACE INTO main.{self.name} ({', '.join(self.columns)}) VALUES ({marks})"  # noqa: S608
 
     @property
+    def remove(self) -> str:
+        """Removes the row of a key."""
+        same = " AND ".join(f"{column} = ?" for column in self.key)
+        return f"DELETE FROM main.{self.name} WHERE {same}"  # noqa: S608 (no input)
+
+    @property
     def note(self) -> str:
         return f"INSERT OR IGNORE INTO {self.noted} VALUES ({', '.join('?' * len(self.key))})"  # noqa: S608
 
