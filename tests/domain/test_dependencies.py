@@ -209,8 +209,8 @@ def test_after_a_crash_what_was_not_told_is_told(ends_in_memory: bool) -> None:
     jobs = [(records[n], before[n]) for n in (2, 3)]
     if ends_in_memory:  # its last word is not there yet
         half = Job.restored(records[1], bench.progress[1])
-        half.sets[S].discard(1, 2)
-        half.sets[R].add(1, 2)
+        half.sets.remove(S, last := IntervalSet([(1, 2)]))
+        half.sets.add(R, last)
         half.ended_at = 0.0
         again.take_up(Recovered(2, 4, [(records[1], half.progress()), *jobs]))
         assert states(again, 2) == {R: [(0, 1)], W: [(1, 2)]}

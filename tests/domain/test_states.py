@@ -22,11 +22,11 @@ def test_what_may_happen(state: TaskState, event: TaskEvent) -> None:
 @pytest.mark.parametrize(("state", "event"), MISSING)
 def test_everything_else_is_an_error_that_names_both_and_changes_nothing(state: TaskState, event: TaskEvent) -> None:
     job = Job(JobRecord(1, "id", "alice", spec(3), 0.0))
-    job.sets[TaskState.READY].discard(0, 3)
-    job.sets[state].add(0, 3)
+    job.sets.remove(TaskState.READY, all_three := IntervalSet([(0, 3)]))
+    job.sets.add(state, all_three)
     before = job.progress()
     with pytest.raises(IllegalTransition, match=f"{state.word} cannot be {event.value}"):
-        job._move(state, event, IntervalSet([(0, 3)]))
+        job._move(state, event, all_three)
     assert job.progress() == before
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.session.messages import Assign
 from cluster.domain.trust.identity import Role
 from cluster.rpc.errors import calling
@@ -57,6 +58,15 @@ def test_events_are_read_from_any_place_on_also_after_a_restart(tmp_path: Path) 
         assert await told(user, 4) == [(5, "job.submitted", 2)]
 
     in_cluster(tmp_path, body)
+
+
+def test_who_looks_for_notices_passes_over_events_that_it_knows_to_have_none() -> None:
+    feed = event_feed.EventFeed()
+    assert feed.without_notices(7) == 7, "nothing has come yet, and what is on disk may have some"
+    feed.landed([EventRecord(n, 0.0, EventKind.JOB_READY) for n in (11, 12)])
+    assert [feed.without_notices(read) for read in (9, 10, 12, 13)] == [9, 12, 12, 13]
+    feed.landed([EventRecord(13, 0.0, EventKind.JOB_ENDED, notify=("cmd",)), EventRecord(14, 0.0, EventKind.JOB_READY)])
+    assert [feed.without_notices(read) for read in (10, 12, 13, 14)] == [10, 12, 14, 14]
 
 
 def test_a_follower_is_told_what_comes_and_only_that(tmp_path: Path) -> None:

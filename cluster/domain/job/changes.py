@@ -5,13 +5,13 @@ bounds, clocks) it is for all of the job.
 """
 
 from collections.abc import Mapping
-from copy import copy
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.wall_time import iso, unix_time
 from cluster.domain.job.options import Option
 from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.domain.job.spec_making import with_fields
 from cluster.domain.job.time_kinds import seconds_of
 
 # Options that may be changed at any time: what the scheduler decides by them comes later,
@@ -54,13 +54,7 @@ def check_changes(changes: Changes) -> None:
 
 def with_changes(spec: JobSpec, changes: Changes) -> JobSpec:
     """The spec with these. Its lines and numbers are not looked at again: none of that can be changed."""
-    if not changes:
-        return spec
-    changed = copy(spec)
-    for field, value in changes.items():
-        object.__setattr__(changed, field, value)
-    object.__setattr__(changed, "_given", None)
-    return changed
+    return with_fields(spec, changes) if changes else spec
 
 
 def from_now(changes: Changes, now: float, *, again: bool = False) -> Changes:

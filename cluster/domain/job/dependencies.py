@@ -89,7 +89,7 @@ def with_references(spec: JobSpec, mean: Callable[[str], str]) -> JobSpec:
         for _, field in _FIELDS
         if (texts := getattr(spec, field))
     }
-    return with_fields(spec, {**fields, "_given": spec.given})  # the same options
+    return with_fields(spec, fields)
 
 
 def with_references_as(spec: JobSpec, before: JobSpec) -> JobSpec | None:
@@ -104,7 +104,7 @@ def with_references_as(spec: JobSpec, before: JobSpec) -> JobSpec | None:
         if bool(had) != bool(given):
             return None
         fields[field] = had
-    return with_fields(spec, {**fields, "_given": spec.given})
+    return with_fields(spec, fields)
 
 
 def _as_number(text: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from cluster.domain.job.states import TaskState
 
 def has_failed_too_often(job: Job) -> bool:
     """Whether more of its tasks have failed for good than it allows."""
-    return len(job.sets[TaskState.FAILED]) > job.record.spec.max_fails
+    return TaskState.FAILED in job.sets and job.count(TaskState.FAILED) > job.record.spec.max_fails
 
 
 def too_many_failures(job: Job) -> str:

@@ -99,7 +99,7 @@ class Job(JobTasks):
         """How many of its ready tasks may be given to workers now."""
         if self.pause:
             return 0
-        ready = len(self._ready_next if self.grows else self.sets[TaskState.READY])
+        ready = len(self._ready_next) if self.grows else self.count(TaskState.READY)
         most = self.record.spec.max_running
         if most == NO_LIMIT:
             return ready
@@ -114,7 +114,7 @@ class Job(JobTasks):
         if not self.grows:
             return super()._take_ready(count)
         taken = self._ready_next.split(count)
-        self.ready.difference_update(taken)
+        self.sets.remove(TaskState.READY, taken)
         return taken
 
     @property

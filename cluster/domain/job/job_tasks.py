@@ -1,7 +1,8 @@
 """The tasks of one job: which index is in which state, who holds it, in which attempt.
 
 Nothing here is per task unless the task is out of the ordinary: states are interval sets, moved by the table of
-`states`. A job of a million pending tasks is a handful of ranges.
+`states`. A job of a million pending tasks is a handful of ranges. And there is a set only of a state that any task is
+in: a job of one task has one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,6 @@ from cluster.domain.job.states import (
     ENDED_BY_JOB_RANK,
     HELD,
     KEPT,
-    LIVE,
     UNASSIGNED,
     IllegalTransition,
     TaskEvent,
@@ -25,9 +25,30 @@ from cluster.domain.job.tries import Tries
 
 Holder = tuple[str, int]  # (worker id, attempt)
 
-_STATES = tuple(TaskState)  # to walk over an enum takes ten times as long
+_ENDED, _KEPT = frozenset(ENDED), frozenset(KEPT)
+_UNTRIED = Tries()  # of all jobs of which nothing was tried; not to be changed
 
 MANY_HOLDERS = 32  # beyond which what they hold is saved apart: a report of one would bring the tasks of all to disk
+
+
+class SetsByState(dict[TaskState, IntervalSet]):
+    """Of a state that no task is in, an empty set that nothing else knows."""
+
+    def __missing__(self, _: TaskState) -> IntervalSet:
+        return IntervalSet()
+
+    def add(self, state: TaskState, tasks: IntervalSet) -> None:
+        if there := self.get(state):
+            there.update(tasks)
+        else:
+            self[state] = tasks.copy()
+
+    def remove(self, state: TaskState, tasks: IntervalSet) -> None:
+        """Those of these that are in it."""
+        if there := self.get(state):
+            there.difference_update(tasks)
+            if not there:
+                del self[state]
 
 
 class JobTasks:
@@ -37,23 +58,22 @@ class JobTasks:
         "_attempts_held",
         "_changed",
         "_changed_holders",
+        "_tries",
         "cancelling",
         "ended_lately",
         "held",
         "number",
         "sets",
         "size",
-        "tries",
     )
 
     def __init__(self, number: int, count: int, first: TaskState) -> None:
         self.number = number
         self.size = count  # how many tasks there are
-        self.sets = {state: IntervalSet() for state in _STATES}
-        self.sets[first].add(0, count)
+        self.sets = SetsByState({first: IntervalSet([(0, count)])})
         self.held: dict[Holder, IntervalSet] = {}
         self._attempts_held: dict[str, set[int]] = {}  # worker id: the attempts in `held`, to find them at once
-        self.tries = Tries()
+        self._tries: Tries | None = None  # None: none was, and nobody has asked
         self.cancelling = IntervalSet()
         self.ended_lately: IntervalSet | None = None  # since somebody asked; None: nobody waits for single tasks
         self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
@@ -70,9 +90,16 @@ class JobTasks:
         return self.sets[TaskState.SUCCEEDED]
 
     @property
+    def tries(self) -> Tries:
+        """How often they were tried."""
+        if self._tries is None:
+            self._tries = Tries()
+        return self._tries
+
+    @property
     def live(self) -> bool:
         """Whether any task has not ended."""
-        return any(map(self.sets.__getitem__, LIVE))
+        return not _ENDED.issuperset(self.sets)
 
     @property
     def outcome(self) -> TaskState:
@@ -87,7 +114,8 @@ class JobTasks:
         return sum(tasks.range_count() for tasks in self.sets.values())
 
     def count(self, state: TaskState) -> int:
-        return len(self.sets[state])
+        there = self.sets.get(state)
+        return 0 if there is None else len(there)
 
     def held_by(self, worker_id: str) -> Iterator[tuple[int, IntervalSet]]:
         """(attempt, tasks) of one worker."""
@@ -107,7 +135,7 @@ class JobTasks:
     def last_attempt(self, index: int) -> int | None:
         """The number of the last attempt of a task that was begun, 0: none yet. None: it has ended, and only its ends
         tell."""
-        if any(index in tasks for state, tasks in self.sets.items() if state.ended):
+        if any(index in tasks for state, tasks in self.sets.items() if state in _ENDED):
             return None
         begun = [attempt for (_, attempt), tasks in self.held.items() if index in tasks]
         return max([*begun, self.tries.attempts.of(index)])
@@ -116,16 +144,19 @@ class JobTasks:
         """Moves the first ready tasks, at most `count`, to a worker. Returns them as (attempt, ranges)."""
         taken = self._take_ready(count)
         self._note_change(taken)
-        self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].update(taken)
+        self.sets.add(next_state(TaskState.READY, TaskEvent.ASSIGNED), taken)
         given: list[tuple[int, tuple[Range, ...]]] = []
-        for ended, tasks in self.tries.attempts.parts(taken):
+        for ended, tasks in (self._tries or _UNTRIED).attempts.parts(taken):
             self._hold(worker_id, ended + 1).update(tasks)
             given.append((ended + 1, tuple(tasks.ranges())))
         return sorted(given)
 
     def _take_ready(self, count: int) -> IntervalSet:
         """The first of those that may start next."""
-        return self.ready.split(count)
+        ready = self.ready
+        if count >= len(ready):
+            return self.sets.pop(TaskState.READY, ready)
+        return ready.split(count)
 
     def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
         """What the worker holds in that attempt, to be added to."""
@@ -166,9 +197,10 @@ class JobTasks:
         """Cancels those that no worker holds, or ends them by another event. Returns how many."""
         ended = 0
         for state in (*UNASSIGNED, TaskState.FINISHING):
-            ours = self.sets[state].intersection(tasks)
-            self._move(state, event, ours)
-            ended += len(ours)
+            if there := self.sets.get(state):
+                ours = there.intersection(tasks)
+                self._move(state, event, ours)
+                ended += len(ours)
         return ended
 
     def settle(self, index: int, event: TaskEvent) -> None:
@@ -220,17 +252,17 @@ class JobTasks:
         if tasks:
             self._note_change(tasks)
             target = next_state(state, event)
-            self.sets[state].difference_update(tasks)
-            self.sets[target].update(tasks)
-            if self.ended_lately is not None and target.ended:
+            self.sets.remove(state, tasks)
+            self.sets.add(target, tasks)
+            if self.ended_lately is not None and target in _ENDED:
                 self.ended_lately.update(tasks)
 
     def _move_held(self, event: TaskEvent, tasks: IntervalSet) -> None:
         """Moves held tasks, some of which may be running and some only assigned."""
         moved = 0
         for state in HELD:
-            if moved < len(tasks):
-                ours = self.sets[state].intersection(tasks)
+            if there := self.sets.get(state):
+                ours = there.intersection(tasks)
                 self._move(state, event, ours)
                 moved += len(ours)
         if moved != len(tasks):
@@ -240,10 +272,10 @@ class JobTasks:
         if event is TaskEvent.RETURNED:
             return  # it never started: the same attempt number is free to be used
         self.cancelling.difference_update(tasks)
-        if event is TaskEvent.SUCCEEDED:
-            self.tries.succeeded(tasks)
-        else:
+        if event is not TaskEvent.SUCCEEDED:
             self.tries.ended(tasks, attempt)
+        elif self._tries is not None:
+            self._tries.succeeded(tasks)
 
     def _held_apart(self) -> list[JobHeld]:
         """What has changed of what workers hold. It is apart once they were many, and stays so."""
@@ -283,21 +315,20 @@ class JobTasks:
 
     def _sets_as_kept(self) -> TaskSets:
         return TaskSets(
-            tuple([(state, tuple(tasks.flat())) for state in KEPT if (tasks := self.sets[state])]),
+            tuple([(state, tuple(tasks.flat())) for state, tasks in sorted(self.sets.items()) if state in _KEPT]),
             tuple([Held(*holder, tuple(tasks.flat())) for holder, tasks in sorted(self._held_within.items())]),
             cancelling=tuple(self.cancelling.flat()),
-            **self.tries.sets(),
+            **(self._tries or _UNTRIED).sets(),
         )
 
     def _restore(self, sets: TaskSets, *, chunked: bool, held_apart: bool) -> None:
         """They are as they were saved, in these ways."""
-        for state in KEPT:
-            self.sets[state] = IntervalSet.from_flat(sets.of(state))
+        self.sets = SetsByState((state, IntervalSet.from_flat(flat)) for state, flat in sets.states if flat)
         for held in sets.held:
             tasks = self._hold(held.worker_id, held.attempt)
             tasks.update(IntervalSet.from_flat(held.flat))
-            self.sets[TaskState.ASSIGNED].update(tasks)
-        self.tries = Tries(sets)
+            self.sets.add(TaskState.ASSIGNED, tasks)
+        self._tries = Tries(sets)
         self.cancelling = IntervalSet.from_flat(sets.cancelling)
         self._changed = set() if chunked else None
         self._changed_holders = set() if held_apart else None

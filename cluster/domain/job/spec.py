@@ -7,8 +7,6 @@ Times are seconds: wall-clock times since the Unix epoch, durations as such.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import compress
-from operator import attrgetter, ne
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
@@ -116,9 +114,11 @@ def _wrong_worker(worker: str) -> str:
 _ALL = Scope.SCHEDULER | Scope.WORKER
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JobSpec:
-    """One command, to run once, once for each number of `array`, or once for each line of `lines`."""
+    """One command, to run once, once for each number of `array`, or once for each line of `lines`.
+
+    A spec has only what differs from the defaults, which are the class's: a few values, of seventy."""
 
     # Command: what to run, and in which surroundings
     argv: tuple[str, ...] = option(WORDS, name="command")
@@ -264,25 +264,27 @@ class JobSpec:
     max_files: int = MAX_FILES
     max_results: int = MAX_RESULTS
 
-    numbering: Numbering = field(init=False, compare=False, repr=False)
-    line_index: LineIndex | None = field(init=False, compare=False, repr=False)  # None: there are no lines
-    _given: tuple[Option, ...] | None = field(init=False, compare=False, repr=False)  # None: nobody has asked yet
+    numbering: Numbering = field(init=False, compare=False, repr=False, default=_ONE_TASK)
+    line_index: LineIndex | None = field(
+        init=False, compare=False, repr=False, default=None
+    )  # None: there are no lines
 
     def __post_init__(self) -> None:
         index = LineIndex(self.lines) if self.lines else None
         segments = self.array or (numbers_of_lines(index.count) if index else ())
-        object.__setattr__(self, "line_index", index)
-        object.__setattr__(self, "numbering", Numbering(segments) if segments else _ONE_TASK)
-        object.__setattr__(self, "_given", None)
+        for name in [name for name, value in self.__dict__.items() if name in DEFAULTS and value == DEFAULTS[name]]:
+            del self.__dict__[name]
+        if index is not None:
+            self.__dict__["line_index"] = index
+        if segments:
+            self.__dict__["numbering"] = Numbering(segments)
 
     @property
-    def given(self) -> tuple[Option, ...]:
-        """The options that have another value than their default: a few, of fifty."""
-        if self._given is None:
-            given = tuple(compress(OPTIONS, map(ne, _option_values(self), _DEFAULTS)))
-            object.__setattr__(self, "_given", given)
-            return given
-        return self._given
+    def given(self) -> list[Option]:
+        """The options that have another value than their default."""
+        found = [_BY_FIELD[name] for name in self.__dict__ if name in _BY_FIELD]
+        found.sort(key=_PLACES.__getitem__)
+        return found
 
     @property
     def task_count(self) -> int:
@@ -327,8 +329,10 @@ def numbers_of_lines(count: int) -> tuple[ArraySegment, ...]:
 
 
 OPTIONS = options_of(JobSpec)
-_DEFAULTS = tuple(each.default for each in OPTIONS)
-_option_values = attrgetter(*(each.field for each in OPTIONS))  # all at once, without a loop in Python
+DEFAULTS = {each.field: each.default for each in OPTIONS}
+JobSpec.argv = ()  # what a spec without a command has
+_BY_FIELD = {each.field: each for each in OPTIONS}
+_PLACES = {each: place for place, each in enumerate(OPTIONS)}
 
 
 def texts_of(spec: JobSpec) -> Iterator[str]:

@@ -40,7 +40,10 @@ class TaskState(IntEnum):
     @property
     def word(self) -> str:
         """The state as people read it."""
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_WORDS = {state: state.name.lower() for state in TaskState}
 
 
 class TaskEvent(StrEnum):

@@ -186,7 +186,7 @@ def _since(before: _Told, now: _Told) -> Iterator[dict[str, Any]]:
 
 def _of_end(job: Job) -> dict[str, Any]:
     outcome = job.outcome
-    counts = ", ".join(f"{state.word}: {n}" for state in ENDED if (n := job.count(state)))
+    counts = ", ".join([f"{state.word}: {job.count(state)}" for state in ENDED if state in job.sets])
     end = {"state": outcome.word, "reason": job.reason or endings.OK, "exit_code": job.exit_code}
     told = {"count": job.size, "notify": targets_of(job.record.spec, outcome)}
     return {"kind": EventKind.JOB_ENDED, "detail": counts, **told, **end}

@@ -69,7 +69,7 @@ class Followers:
         """The job has changed."""
         if job.number in self._each or (job.ended_at and job.number in self._whole):
             self.stirred[job.number] = job
-        if job.number in self.waits and not job.sets[TaskState.WAITING] and self.waits.pop(job.number).count:
+        if job.number in self.waits and not job.count(TaskState.WAITING) and self.waits.pop(job.number).count:
             self.over.append(job)
 
     def of(self, job: Job) -> list[int]:

@@ -108,14 +108,12 @@ class Waiting:
 
     def add(self, decided: Decided, items: Iterable[Saved] = ()) -> None:
         """All that follows from one turn, and records that are not the core's."""
-        for item in items:
-            self._save(item)
-        for save in decided.saves:
-            if isinstance(save, Amended):
-                save = save.record
-            elif isinstance(save, (WorkerRecord, WorkerForgotten)):
-                self.has_names = True
-            self._save(save)
+        self._save(items)
+        saves = decided.saves
+        if not _OF_WORKERS.isdisjoint(map(type, saves)):
+            self.has_names |= any(isinstance(save, (WorkerRecord, WorkerForgotten)) for save in saves)
+            saves = [save.record if isinstance(save, Amended) else save for save in saves]
+        self._save(saves)  # type: ignore[arg-type]  # none is Amended
         for act in decided.acts:
             if isinstance(act, Notify):
                 self._changed[act.job] = None
@@ -125,8 +123,7 @@ class Waiting:
 
     def absorb(self, later: "Waiting") -> None:
         """What waits there comes after what waits here, and goes to disk together with it."""
-        for save in later._saves.values():
-            self._save(save)
+        self._save(later._saves.values())
         self._acts = [*self._acts, *self._fresh, *later._acts]
         self._fresh = later._fresh
         self.has_names |= later.has_names
@@ -151,16 +148,21 @@ class Waiting:
             acts[:] = [act for act in acts if not (isinstance(act, Send) and act.session == session)]
             self.weight -= before - len(acts)
 
-    def _save(self, save: Saved) -> None:
-        key = _key(save)
-        if key not in self._saves:
-            self.weight += 1
-            if isinstance(save, SmallOutput):
+    def _save(self, saves: Iterable[Saved]) -> None:
+        """They come after those that are here."""
+        kept = self._saves
+        before = len(kept)
+        for save in saves:
+            if number := _NUMBERS.get(type(save)):
+                kept[type(save), number(save)] = save
+                continue
+            key = _key(save)
+            if isinstance(save, UsageAdded) and key in kept:
+                save = kept[key].plus(save)  # type: ignore[union-attr]  # the key says that it is one, too
+            elif isinstance(save, SmallOutput) and key not in kept:
                 self.weight += (len(save.stdout) + len(save.stderr)) // _KIB
-        elif isinstance(save, UsageAdded):
-            before = self._saves[key]
-            save = before.plus(save)  # type: ignore[union-attr]  # the key says that it is one, too
-        self._saves[key] = save
+            kept[key] = save
+        self.weight += len(kept) - before
 
 
 def _may_go_ahead(act: Act, sure: bool) -> bool:
@@ -175,22 +177,22 @@ def _may_go_ahead(act: Act, sure: bool) -> bool:
             return False
 
 
-# By which fields a store finds those that commits have most of.
-_FIELDS: dict[type, Callable[[Any], object]] = {
+_OF_WORKERS = frozenset((WorkerRecord, WorkerForgotten, Amended))
+# By what a store finds those that commits have most of.
+_NUMBERS: dict[type, Callable[[Any], object]] = {
     JobRecord: attrgetter("number"),
     JobProgress: attrgetter("number"),
+    JobEnded: attrgetter("number"),
     EventRecord: attrgetter("sequence"),
     OkEnds: attrgetter("job", "first"),
 }
 
 
 def _key(save: Saved) -> object:
-    """What a store replaces: two saves with one key are one record."""
+    """What a store replaces: two saves with one key are one record. Of what is none of _NUMBERS."""
     record = type(save)
-    if fields := _FIELDS.get(record):
-        return record, fields(save)
     match save:
-        case JobEnded(number=number) | JobReopened(number=number):
+        case JobReopened(number=number):
             return JobEnded, number
         case JobValue(job=job, key=name):
             key: object = (job, name)

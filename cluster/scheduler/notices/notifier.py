@@ -51,6 +51,7 @@ class Notifier:
             with self._driver.event_feed.listening() as wake:
                 while True:
                     wake.clear()
+                    self._read = self._driver.event_feed.without_notices(self._read)
                     read = await self._asked(lambda: read_events(self._driver, self._read, None))
                     for event in read.events:
                         self._begin(event)

@@ -1,5 +1,6 @@
 """Records as rows of the SQLite store, and back."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -204,10 +205,10 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
 
 def by_statement(items: Iterable[Any]) -> dict[str, list[Row]]:
     """The rows of these records for each statement that keeps them."""
-    batches: dict[str, list[Row]] = {}
+    batches = defaultdict[str, list[Row]](list)
     for item in items:
         for statement, row in TO_ROWS[type(item)](item):
-            batches.setdefault(statement, []).append(row)
+            batches[statement].append(row)
     if jobs := batches.get(sql.PUT_JOB):
         batches[sql.RAISE_NEXT_JOB_NUMBER] = [max((number,) for number, *_ in jobs)]
     if outputs := batches.get(sql.PUT_OUTPUT):
