@@ -45,6 +45,14 @@ class EngineHello(NamedTuple):
     limits_memory: bool = True
 
 
+class _Said(NamedTuple):
+    """`again`: keys of what was given back and comes again. `acked`: number of a report; 0: none."""
+
+    taken: Sequence[ev.StartRequested]
+    again: Sequence[str]
+    acked: int
+
+
 class EngineRunner:
     """One agent's use of what `engine.db` in `directory` holds. Nobody else uses that meanwhile."""
 
@@ -53,8 +61,6 @@ class EngineRunner:
         self._core = EngineCore(millicpus, store.seq, store.unacked())
         self._core.confirmed_at = store.confirmed_at()
         self._events: list[Told] = []
-        self._taken: list[ev.StartRequested] = []
-        self._acked = 0
         self._wake = asyncio.Event()
         self._reports: asyncio.Queue[Reports | None] = asyncio.Queue()  # None: it has gone
         self._templates: dict[int, Template] = {}
@@ -99,9 +105,7 @@ class EngineRunner:
         self._templates[template_id] = self._containers.checked(template)
 
     def start(self, template: int, items: Iterable[Item]) -> None:
-        request = ev.StartRequested(self._templates[template], list(items), self._core.confirmed_at or None)
-        self._taken.append(request)
-        self._tell(request)
+        self._tell(ev.StartRequested(self._templates[template], list(items), self._core.confirmed_at or None))
 
     def recall(self, keys: Iterable[str]) -> None:
         self._tell(ev.RecallRequested(list(keys)))
@@ -117,7 +121,6 @@ class EngineRunner:
         self._tell(ev.LeaseConfirmed(at))
 
     def ack(self, seq: int) -> None:
-        self._acked = max(self._acked, seq)
         self._tell(ev.AgentAcked(seq))
 
     def quit(self, kill: bool = False) -> None:
@@ -163,12 +166,11 @@ class EngineRunner:
                 await self._wake.wait()
         self._wake.clear()
         events, self._events = self._events, []
-        taken, self._taken = self._taken, []
         now = _now()
-        given_back = [self._core.given_back(item.key for item in request.items) for request in taken]
+        said = self._said(events)
         effects = self._core.turn(events or [ev.Tick()], now)  # type: ignore[arg-type] # (and ContainerSeen)
-        forgotten = await asyncio.to_thread(self._keep, taken, given_back, effects, self._acked)
-        self._acked = 0
+        told = self._containers.take_news(), self._containers.take_doubts()
+        forgotten = await asyncio.to_thread(self._keep, said, effects, *told)
         self._containers.forget(forgotten)
         reports: Reports = [effect.report for effect in effects if isinstance(effect, ev.JournalReport)]
         for report in reports:
@@ -179,23 +181,32 @@ class EngineRunner:
         self._perform(effects, now)
         return not any(isinstance(effect, ev.Exit) for effect in effects)
 
+    def _said(self, events: Sequence[Told]) -> _Said:
+        """What the agent has said in these events, before the core has heard them: it is kept with what follows from
+        it. What the agent says meanwhile is the next turn's: a number that is acknowledged in the one's memory and not
+        in the other's file would end, there, what has come again under its key."""
+        taken = [event for event in events if isinstance(event, ev.StartRequested)]
+        again = [key for request in taken for key in self._core.given_back(item.key for item in request.items)]
+        acked = max((event.acked for event in events if isinstance(event, ev.AgentAcked)), default=0)
+        return _Said(taken, again, acked)
+
     def _keep(
-        self, taken: list[ev.StartRequested], given_back: list[list[str]], effects: list[ev.Effect], acked: int
+        self, said: _Said, effects: list[ev.Effect], news: list[tuple[str, str, str]], doubts: list[tuple[str, float]]
     ) -> list[tuple[str, str]]:
         """Writes down what happened, all at once. Answers what nobody asks for any more. Blocks."""
         with self._store.at_once():
-            for request, again in zip(taken, given_back, strict=True):
-                self._store.again(again)
+            gone = self._store.again(said.again)
+            for request in said.taken:
                 self._store.take(request.template, request.items)
             self._store.ordered([effect.item.key for effect in effects if isinstance(effect, ev.Spawn)])
-            for key, reference, node in self._containers.take_news():
+            for key, reference, node in news:
                 self._store.refer(key, reference, node)
-            for name, until in self._containers.take_doubts():
+            for name, until in doubts:
                 self._store.doubt(name, until)
             for effect in effects:
                 if isinstance(effect, ev.JournalReport):
                     self._store.report(effect.report)
-            return self._store.acked(acked) if acked else []
+            return gone + (self._store.acked(said.acked) if said.acked else [])
 
     def _perform(self, effects: list[ev.Effect], now: float) -> None:
         for effect in effects:

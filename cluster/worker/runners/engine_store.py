@@ -148,21 +148,26 @@ class EngineStore:
     def acked(self, seq: int) -> list[tuple[str, str]]:
         """Forgets reports up to this number. Answers the keys of what has ended by them, and its references, of what
         the engine had a container of."""
-        gone = self._db.execute(
-            "select key, reference, ordered from held where ended and ended <= ?", (seq,)
-        ).fetchall()
-        self._db.execute("delete from held where ended and ended <= ?", (seq,))
+        gone = self._let_go("ended and ended <= ?", seq)
         self._db.execute("delete from reports where seq <= ?", (seq,))
         self._db.execute("delete from templates where id not in (select template from held)")
-        return [(key, reference) for key, reference, ordered in gone if ordered]
+        return gone
 
-    def again(self, keys: Iterable[str]) -> None:
-        """These had ended by being given back, and nobody has acknowledged that: forgets it, for they come again."""
+    def again(self, keys: Iterable[str]) -> list[tuple[str, str]]:
+        """These had ended by being given back, and nobody has acknowledged that: forgets it, for they come again.
+        Answers as `acked` does: what the engine has of them is of no use."""
+        gone = []
         for key in keys:
             self._db.execute(
                 "delete from reports where seq in (select ended from held where key = ? and ended)", (key,)
             )
-            self._db.execute("delete from held where key = ? and ended", (key,))
+            gone += self._let_go("ended and key = ?", key)
+        return gone
+
+    def _let_go(self, which: str, value: object) -> list[tuple[str, str]]:
+        rows = self._db.execute(f"select key, reference, ordered from held where {which}", (value,)).fetchall()
+        self._db.execute(f"delete from held where {which}", (value,))
+        return [(key, reference) for key, reference, ordered in rows if ordered]
 
     # -- the lease
 
