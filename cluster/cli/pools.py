@@ -71,7 +71,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 def scale(ctx: click.Context, name: str, count: str, as_json: bool) -> None:
     """Say how many workers a pool is to have, within its bounds; `auto`: as many as are needed. For admins.
 
-    It goes on, too, if it was paused. The wish holds until it is said otherwise, or the scheduler is started anew.
+    It goes on, too, if it was paused. The wish holds until it is said otherwise, over restarts too.
     """
     wanted = None if count == "auto" else COUNT.convert(count, None, ctx)
     _print(_do(ctx, lambda cluster: cluster.set_pool(name, count=wanted)), as_json=as_json)

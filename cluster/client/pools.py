@@ -30,8 +30,8 @@ class AsyncPools(ABC):
 
     async def set_pool(self, name: str, *, count: int | None = None, paused: bool = False) -> PoolStatus:
         """Wants of a pool exactly `count` workers, within its bounds, or None: as many as are asked for; of one that is
-        paused nothing is started, and nothing leaves. Until it is said otherwise, or the scheduler is started anew. For
-        admins. NotFound."""
+        paused nothing is started, and nothing leaves. Until it is said otherwise, over restarts too. For admins.
+        NotFound."""
         return await self._backend().set_pool(PoolWish(name, count, paused))
 
     @abstractmethod

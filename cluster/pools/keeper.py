@@ -43,8 +43,17 @@ logger = logging.getLogger(__name__)
 
 
 class Keeper:
-    def __init__(self, pools: Sequence[KeptPool], written: MachinesFile, scheduler: KeeperCalls, run: str) -> None:
-        """`run`: a few letters or digits that no other had."""
+    def __init__(
+        self,
+        pools: Sequence[KeptPool],
+        written: MachinesFile,
+        scheduler: KeeperCalls,
+        run: str,
+        told_where: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        """`run`: a few letters or digits that no other had. `told_where` is called when the schedulers are elsewhere,
+        or others than before."""
+        self._told_where = told_where
         self._kept = {pool.settings.name: pool for pool in pools}
         self._core = PoolsCore([pool.settings for pool in pools], run)
         self._written, self._scheduler = written, scheduler
@@ -94,6 +103,8 @@ class Keeper:
             else:
                 self._said = ""
                 self._heard(answer)
+                if self._scheduler.told(answer.schedulers):
+                    self._told_where(answer.schedulers)
             await asyncio.sleep(EXCHANGE_EVERY)
 
     def _heard(self, answer: PoolAnswer) -> None:
@@ -101,7 +112,7 @@ class Keeper:
         self._since = {request: self._since.get(request, now) for request, _ in answer.demand}
         classes = [DemandClass(request, ready, self._since[request]) for request, ready in answer.demand]
         wishes = {wish.pool: wish for wish in answer.wishes}
-        for name in self._kept:  # a scheduler that was started anew has none
+        for name in self._kept:
             wish = wishes.get(name)
             self._tell(Wished(name, wish.count, wish.is_paused) if wish else Wished(name))
         self._tell(DemandTold(classes, answer.workers))

@@ -3,12 +3,13 @@
 keeper.pem   in its directory
 """
 
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cluster.domain.base.errors import NotAuthenticated, NotFound, NotPermitted
+from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, NotPermitted
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import IdentityKind, scheduler_server_name
 from cluster.domain.trust.tokens import parse_join_token
@@ -17,6 +18,8 @@ from cluster.pki.issuer import KeyRequest
 from cluster.pki.peer_certificates import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.join_client import join_by_token, renew
+
+logger = logging.getLogger(__name__)
 
 FILE = "keeper.pem"
 _JOIN = "start it once with --join TOKEN (`cluster token create --role pools --user NAME` prints one)"
@@ -50,7 +53,15 @@ class KeeperMembership:
         async with dial(address, present, scheduler_server_name(present.identity.cluster_id)) as channel:
             certificate = await renew(channel, address, request.request)
         fresh = request.complete(certificate, present.ca_pem, present.identity)
-        return self._kept(replace(fresh, scheduler=present.scheduler))
+        return self._kept(replace(fresh, scheduler=load_credentials(self._file).scheduler))
+
+    def told(self, schedulers: Sequence[str]) -> None:
+        """The schedulers are there from now on: kept for the next start. What a full disk does not keep is told
+        again."""
+        try:
+            self._kept(replace(load_credentials(self._file), scheduler=",".join(schedulers)))
+        except ClusterError as error:
+            logger.error("where the schedulers are is not kept over a restart: %s", error)
 
     async def _join(self, token: str, try_out: Callable[[Credentials], Awaitable[None]]) -> Credentials:
         parsed = parse_join_token(token)

@@ -15,7 +15,7 @@ from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import check_addresses
 from cluster.pki.files import private_directory, the_only_one
 from cluster.pki.renewal_loop import keep_renewed
-from cluster.pools.calls import KeeperCalls
+from cluster.pools.calls import KeeperCalls, at_all
 from cluster.pools.config import read_pools
 from cluster.pools.keeper import Keeper
 from cluster.pools.membership import KeeperMembership
@@ -42,10 +42,11 @@ async def serve(options: KeeperOptions, ready: Callable[[int], None]) -> int:
         credentials = await membership.enter(options.join, lambda got: _try_out(got, options.scheduler))
         pools = read_pools(options.config, credentials.identity.cluster_id)
         written = MachinesFile(directory / "machines.json")
-        calls = KeeperCalls(address_of(credentials, options.scheduler), credentials)
+        calls = KeeperCalls(address_of(credentials, options.scheduler), credentials, options.scheduler)
         renewing = asyncio.create_task(_keep_renewed(membership, credentials, calls))
         try:
-            await Keeper(pools, written, calls, secrets.token_hex(4)).keep(stop, lambda: ready(len(pools)))
+            keeper = Keeper(pools, written, calls, secrets.token_hex(4), membership.told)
+            await keeper.keep(stop, lambda: ready(len(pools)))
         except ExceptionGroup as errors:  # of the tasks that it consists of
             raise errors.exceptions[0] from None
         finally:
@@ -64,8 +65,8 @@ async def _try_out(credentials: Credentials, scheduler: str) -> None:
 
 
 def address_of(credentials: Credentials, scheduler: str) -> str:
-    """Of the scheduler; of several, with commas between, it is whichever leads."""
-    return ",".join(check_addresses(scheduler or credentials.scheduler))
+    """Of the scheduler; of several, with commas between, it is whichever leads. What is given is asked first."""
+    return at_all(",".join(check_addresses(scheduler)) if scheduler else "", credentials.scheduler)
 
 
 async def _keep_renewed(membership: KeeperMembership, present: Credentials, calls: KeeperCalls) -> None:

@@ -60,11 +60,13 @@ def status_to_proto(status: PoolStatus) -> pools_pb2.PoolStatus:
 
 
 class PoolAnswer(NamedTuple):
-    """What the one who keeps pools hears. `demand`: requests, and how many tasks could start that ask for that."""
+    """What the one who keeps pools hears. `demand`: requests, and how many tasks could start that ask for that.
+    `schedulers`: of the cluster, by their addresses; none: there is one."""
 
     demand: Sequence[tuple[Request, int]]
     workers: Sequence[PoolWorker]
     wishes: Sequence[PoolWish]
+    schedulers: Sequence[str] = ()
 
 
 def news_from_proto(news: pools_pb2.ExchangeResponse) -> PoolAnswer:
@@ -72,6 +74,7 @@ def news_from_proto(news: pools_pb2.ExchangeResponse) -> PoolAnswer:
         [(_request(each), each.ready) for each in news.demand],
         [PoolWorker(w.pool, w.machine, w.worker, w.online, w.held, w.drained) for w in news.workers],
         list(map(wish_from_proto, news.wishes)),
+        list(news.schedulers),
     )
 
 

@@ -34,6 +34,7 @@ from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventRecord, NoticesDone
 from cluster.domain.scheduler.job_values import size_of
+from cluster.domain.scheduler.pool_board import PoolWish, PoolWishes
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -68,6 +69,7 @@ class Disk:
     users: dict[str, UserRecord] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
     queue_pause: Pause | None = None
+    pool_wishes: Sequence[PoolWish] = ()
     events: dict[int, EventRecord] = field(default_factory=dict)
     shares: dict[str, ShareRecord] = field(default_factory=dict)
     usage: dict[tuple[int, UsageKind, str, str], UsageAdded] = field(default_factory=dict)
@@ -111,6 +113,7 @@ class MemoryStore:
             next_event=max(disk.events, default=0) + 1,
             shares=[disk.shares[owner] for owner in sorted(disk.shares)],
             pins=dict(disk.kept.pins),
+            pool_wishes=disk.pool_wishes,
         )
 
     def commit(self, items: Sequence[Item]) -> None:
@@ -150,6 +153,8 @@ class MemoryStore:
                 disk.usage[place] = disk.usage[place].plus(item) if place in disk.usage else item
             case QueuePause(pause=pause):
                 disk.queue_pause = pause
+            case PoolWishes(wishes=wishes):
+                disk.pool_wishes = wishes
             case NoticesDone(sequence=done):
                 disk.notices_done = done
             case EventRecord(sequence=sequence):

@@ -20,6 +20,7 @@ from cluster.domain.job.script import HEAD
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
 from cluster.domain.job.spec_making import spec_of
 from cluster.domain.job.usage import NOTHING_USED, Usage
+from cluster.domain.scheduler.pool_board import PoolWish
 from cluster.domain.session.elsewhere import KnownElsewhere
 from cluster.domain.session.offer import NOTHING, Offer
 
@@ -126,6 +127,14 @@ def unpack_usage(data: bytes) -> Usage:
 
 def unpack_course(text: str) -> ScheduleCourse | None:
     return ScheduleCourse(*json.loads(text)) if text else None
+
+
+def pack_wishes(wishes: Sequence[PoolWish]) -> str:
+    return json.dumps([(wish.pool, wish.count, wish.is_paused) for wish in wishes])
+
+
+def unpack_wishes(text: str) -> tuple[PoolWish, ...]:
+    return tuple(PoolWish(*each) for each in json.loads(text or "[]"))
 
 
 def unpack_pause(text: str) -> Pause | None:

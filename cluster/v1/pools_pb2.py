@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63luster/v1/pools.proto\x12\ncluster.v1\"7\n\x0f\x45xchangeRequest\x12$\n\x05pools\x18\xc8\x01 \x03(\x0b\x32\x14.cluster.v1.PoolInfo\"\x88\x01\n\x10\x45xchangeResponse\x12#\n\x06\x64\x65mand\x18\xc8\x01 \x03(\x0b\x32\x12.cluster.v1.Demand\x12(\n\x07workers\x18\xc9\x01 \x03(\x0b\x32\x16.cluster.v1.PoolMember\x12%\n\x06wishes\x18\xca\x01 \x03(\x0b\x32\x14.cluster.v1.PoolWish\"\xc3\x01\n\x06\x44\x65mand\x12\x12\n\tmillicpus\x18\xc8\x01 \x01(\r\x12\x31\n\x07\x61mounts\x18\xc9\x01 \x03(\x0b\x32\x1f.cluster.v1.Demand.AmountsEntry\x12\r\n\x04need\x18\xca\x01 \x01(\t\x12\x12\n\texclusive\x18\xcb\x01 \x01(\x08\x12\x0f\n\x06worker\x18\xcc\x01 \x01(\t\x12\x0e\n\x05ready\x18\xcd\x01 \x01(\x04\x1a.\n\x0c\x41mountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"p\n\nPoolMember\x12\r\n\x04pool\x18\xc8\x01 \x01(\t\x12\x10\n\x07machine\x18\xc9\x01 \x01(\t\x12\x0f\n\x06worker\x18\xca\x01 \x01(\t\x12\x0f\n\x06online\x18\xcb\x01 \x01(\x08\x12\r\n\x04held\x18\xcc\x01 \x01(\r\x12\x10\n\x07\x64rained\x18\xcd\x01 \x01(\x08\"I\n\x08PoolWish\x12\r\n\x04pool\x18\xc8\x01 \x01(\t\x12\x13\n\x05\x63ount\x18\xc9\x01 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x06paused\x18\xca\x01 \x01(\x08\x42\x08\n\x06_count\"\xaa\x02\n\x08PoolInfo\x12\r\n\x04name\x18\xc8\x01 \x01(\t\x12\x11\n\x08provider\x18\xc9\x01 \x01(\t\x12\x10\n\x07minimum\x18\xca\x01 \x01(\r\x12\x10\n\x07maximum\x18\xcb\x01 \x01(\r\x12\x11\n\x08starting\x18\xcc\x01 \x01(\r\x12\x17\n\x0estarting_since\x18\xcd\x01 \x01(\x01\x12\x0f\n\x06online\x18\xce\x01 \x01(\r\x12\x10\n\x07leaving\x18\xcf\x01 \x01(\r\x12\x10\n\x07trouble\x18\xd0\x01 \x01(\t\x12\x12\n\tmillicpus\x18\xd1\x01 \x01(\r\x12\x33\n\x07\x61mounts\x18\xd2\x01 \x03(\x0b\x32!.cluster.v1.PoolInfo.AmountsEntry\x1a.\n\x0c\x41mountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x12\n\x10ListPoolsRequest\";\n\x11ListPoolsResponse\x12&\n\x05pools\x18\xc8\x01 \x03(\x0b\x32\x16.cluster.v1.PoolStatus\"d\n\nPoolStatus\x12#\n\x04pool\x18\xc8\x01 \x01(\x0b\x32\x14.cluster.v1.PoolInfo\x12\x0c\n\x03\x61ge\x18\xc9\x01 \x01(\x01\x12#\n\x04wish\x18\xca\x01 \x01(\x0b\x32\x14.cluster.v1.PoolWish\"5\n\x0eSetPoolRequest\x12#\n\x04wish\x18\xc8\x01 \x01(\x0b\x32\x14.cluster.v1.PoolWish\"8\n\x0fSetPoolResponse\x12%\n\x04pool\x18\xc8\x01 \x01(\x0b\x32\x16.cluster.v1.PoolStatus2\xdc\x01\n\x05Pools\x12\x45\n\x08\x45xchange\x12\x1b.cluster.v1.ExchangeRequest\x1a\x1c.cluster.v1.ExchangeResponse\x12H\n\tListPools\x12\x1c.cluster.v1.ListPoolsRequest\x1a\x1d.cluster.v1.ListPoolsResponse\x12\x42\n\x07SetPool\x12\x1a.cluster.v1.SetPoolRequest\x1a\x1b.cluster.v1.SetPoolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63luster/v1/pools.proto\x12\ncluster.v1\"7\n\x0f\x45xchangeRequest\x12$\n\x05pools\x18\xc8\x01 \x03(\x0b\x32\x14.cluster.v1.PoolInfo\"\x9d\x01\n\x10\x45xchangeResponse\x12#\n\x06\x64\x65mand\x18\xc8\x01 \x03(\x0b\x32\x12.cluster.v1.Demand\x12(\n\x07workers\x18\xc9\x01 \x03(\x0b\x32\x16.cluster.v1.PoolMember\x12%\n\x06wishes\x18\xca\x01 \x03(\x0b\x32\x14.cluster.v1.PoolWish\x12\x13\n\nschedulers\x18\xf4\x03 \x03(\t\"\xc3\x01\n\x06\x44\x65mand\x12\x12\n\tmillicpus\x18\xc8\x01 \x01(\r\x12\x31\n\x07\x61mounts\x18\xc9\x01 \x03(\x0b\x32\x1f.cluster.v1.Demand.AmountsEntry\x12\r\n\x04need\x18\xca\x01 \x01(\t\x12\x12\n\texclusive\x18\xcb\x01 \x01(\x08\x12\x0f\n\x06worker\x18\xcc\x01 \x01(\t\x12\x0e\n\x05ready\x18\xcd\x01 \x01(\x04\x1a.\n\x0c\x41mountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"p\n\nPoolMember\x12\r\n\x04pool\x18\xc8\x01 \x01(\t\x12\x10\n\x07machine\x18\xc9\x01 \x01(\t\x12\x0f\n\x06worker\x18\xca\x01 \x01(\t\x12\x0f\n\x06online\x18\xcb\x01 \x01(\x08\x12\r\n\x04held\x18\xcc\x01 \x01(\r\x12\x10\n\x07\x64rained\x18\xcd\x01 \x01(\x08\"I\n\x08PoolWish\x12\r\n\x04pool\x18\xc8\x01 \x01(\t\x12\x13\n\x05\x63ount\x18\xc9\x01 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x06paused\x18\xca\x01 \x01(\x08\x42\x08\n\x06_count\"\xaa\x02\n\x08PoolInfo\x12\r\n\x04name\x18\xc8\x01 \x01(\t\x12\x11\n\x08provider\x18\xc9\x01 \x01(\t\x12\x10\n\x07minimum\x18\xca\x01 \x01(\r\x12\x10\n\x07maximum\x18\xcb\x01 \x01(\r\x12\x11\n\x08starting\x18\xcc\x01 \x01(\r\x12\x17\n\x0estarting_since\x18\xcd\x01 \x01(\x01\x12\x0f\n\x06online\x18\xce\x01 \x01(\r\x12\x10\n\x07leaving\x18\xcf\x01 \x01(\r\x12\x10\n\x07trouble\x18\xd0\x01 \x01(\t\x12\x12\n\tmillicpus\x18\xd1\x01 \x01(\r\x12\x33\n\x07\x61mounts\x18\xd2\x01 \x03(\x0b\x32!.cluster.v1.PoolInfo.AmountsEntry\x1a.\n\x0c\x41mountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x12\n\x10ListPoolsRequest\";\n\x11ListPoolsResponse\x12&\n\x05pools\x18\xc8\x01 \x03(\x0b\x32\x16.cluster.v1.PoolStatus\"d\n\nPoolStatus\x12#\n\x04pool\x18\xc8\x01 \x01(\x0b\x32\x14.cluster.v1.PoolInfo\x12\x0c\n\x03\x61ge\x18\xc9\x01 \x01(\x01\x12#\n\x04wish\x18\xca\x01 \x01(\x0b\x32\x14.cluster.v1.PoolWish\"5\n\x0eSetPoolRequest\x12#\n\x04wish\x18\xc8\x01 \x01(\x0b\x32\x14.cluster.v1.PoolWish\"8\n\x0fSetPoolResponse\x12%\n\x04pool\x18\xc8\x01 \x01(\x0b\x32\x16.cluster.v1.PoolStatus2\xdc\x01\n\x05Pools\x12\x45\n\x08\x45xchange\x12\x1b.cluster.v1.ExchangeRequest\x1a\x1c.cluster.v1.ExchangeResponse\x12H\n\tListPools\x12\x1c.cluster.v1.ListPoolsRequest\x1a\x1d.cluster.v1.ListPoolsResponse\x12\x42\n\x07SetPool\x12\x1a.cluster.v1.SetPoolRequest\x1a\x1b.cluster.v1.SetPoolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,29 +38,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXCHANGEREQUEST']._serialized_start=38
   _globals['_EXCHANGEREQUEST']._serialized_end=93
   _globals['_EXCHANGERESPONSE']._serialized_start=96
-  _globals['_EXCHANGERESPONSE']._serialized_end=232
-  _globals['_DEMAND']._serialized_start=235
-  _globals['_DEMAND']._serialized_end=430
-  _globals['_DEMAND_AMOUNTSENTRY']._serialized_start=384
-  _globals['_DEMAND_AMOUNTSENTRY']._serialized_end=430
-  _globals['_POOLMEMBER']._serialized_start=432
-  _globals['_POOLMEMBER']._serialized_end=544
-  _globals['_POOLWISH']._serialized_start=546
-  _globals['_POOLWISH']._serialized_end=619
-  _globals['_POOLINFO']._serialized_start=622
-  _globals['_POOLINFO']._serialized_end=920
-  _globals['_POOLINFO_AMOUNTSENTRY']._serialized_start=384
-  _globals['_POOLINFO_AMOUNTSENTRY']._serialized_end=430
-  _globals['_LISTPOOLSREQUEST']._serialized_start=922
-  _globals['_LISTPOOLSREQUEST']._serialized_end=940
-  _globals['_LISTPOOLSRESPONSE']._serialized_start=942
-  _globals['_LISTPOOLSRESPONSE']._serialized_end=1001
-  _globals['_POOLSTATUS']._serialized_start=1003
-  _globals['_POOLSTATUS']._serialized_end=1103
-  _globals['_SETPOOLREQUEST']._serialized_start=1105
-  _globals['_SETPOOLREQUEST']._serialized_end=1158
-  _globals['_SETPOOLRESPONSE']._serialized_start=1160
-  _globals['_SETPOOLRESPONSE']._serialized_end=1216
-  _globals['_POOLS']._serialized_start=1219
-  _globals['_POOLS']._serialized_end=1439
+  _globals['_EXCHANGERESPONSE']._serialized_end=253
+  _globals['_DEMAND']._serialized_start=256
+  _globals['_DEMAND']._serialized_end=451
+  _globals['_DEMAND_AMOUNTSENTRY']._serialized_start=405
+  _globals['_DEMAND_AMOUNTSENTRY']._serialized_end=451
+  _globals['_POOLMEMBER']._serialized_start=453
+  _globals['_POOLMEMBER']._serialized_end=565
+  _globals['_POOLWISH']._serialized_start=567
+  _globals['_POOLWISH']._serialized_end=640
+  _globals['_POOLINFO']._serialized_start=643
+  _globals['_POOLINFO']._serialized_end=941
+  _globals['_POOLINFO_AMOUNTSENTRY']._serialized_start=405
+  _globals['_POOLINFO_AMOUNTSENTRY']._serialized_end=451
+  _globals['_LISTPOOLSREQUEST']._serialized_start=943
+  _globals['_LISTPOOLSREQUEST']._serialized_end=961
+  _globals['_LISTPOOLSRESPONSE']._serialized_start=963
+  _globals['_LISTPOOLSRESPONSE']._serialized_end=1022
+  _globals['_POOLSTATUS']._serialized_start=1024
+  _globals['_POOLSTATUS']._serialized_end=1124
+  _globals['_SETPOOLREQUEST']._serialized_start=1126
+  _globals['_SETPOOLREQUEST']._serialized_end=1179
+  _globals['_SETPOOLRESPONSE']._serialized_start=1181
+  _globals['_SETPOOLRESPONSE']._serialized_end=1237
+  _globals['_POOLS']._serialized_start=1240
+  _globals['_POOLS']._serialized_end=1460
 # @@protoc_insertion_point(module_scope)

@@ -13,14 +13,16 @@ class ExchangeRequest(_message.Message):
     def __init__(self, pools: _Optional[_Iterable[_Union[PoolInfo, _Mapping]]] = ...) -> None: ...
 
 class ExchangeResponse(_message.Message):
-    __slots__ = ("demand", "workers", "wishes")
+    __slots__ = ("demand", "workers", "wishes", "schedulers")
     DEMAND_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     WISHES_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
     demand: _containers.RepeatedCompositeFieldContainer[Demand]
     workers: _containers.RepeatedCompositeFieldContainer[PoolMember]
     wishes: _containers.RepeatedCompositeFieldContainer[PoolWish]
-    def __init__(self, demand: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[PoolMember, _Mapping]]] = ..., wishes: _Optional[_Iterable[_Union[PoolWish, _Mapping]]] = ...) -> None: ...
+    schedulers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, demand: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[PoolMember, _Mapping]]] = ..., wishes: _Optional[_Iterable[_Union[PoolWish, _Mapping]]] = ..., schedulers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Demand(_message.Message):
     __slots__ = ("millicpus", "amounts", "need", "exclusive", "worker", "ready")

@@ -11,6 +11,7 @@ from types import FrameType
 
 import pytest
 
+from cluster.domain.scheduler.pool_board import PoolWish
 from tests.acceptance import keeper_kills
 from tests.acceptance.command import Command
 from tests.acceptance.daemons import Daemons, end_launcher
@@ -126,8 +127,15 @@ def test_a_pool_grows_to_its_bound_survives_its_keeper_and_shrinks_to_nothing(da
             assert next(client.logs(f"1.{task}", follow=True)).data == b"began\n"
         daemons.kill("pools")
         daemons.start_pools(config)
+        cluster.ok("pool", "scale", "local", "3")
+        daemons.kill("scheduler")
+        daemons.start_scheduler()
+        daemons.kill("pools")
+        daemons.start_pools(config)
         (pool,) = client.pools()
         assert (pool.pool.name, pool.pool.maximum) == ("local", 3)
+        assert pool.wish == PoolWish("local", 3), "it outlives a scheduler, and its keeper"
+        cluster.ok("pool", "scale", "local", "auto")
         for task in range(1, 4):
             (tmp_path / f"gate{task}").write_text("go\n")  # returns when the task has opened it
         assert cluster.ok("job", "wait", "1").text == "job 1 succeeded\n"

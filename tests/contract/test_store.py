@@ -36,6 +36,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.job.usage import MOST_KEPT, Usage, UsageAdded, UsageKind, UsageTotal
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
+from cluster.domain.scheduler.pool_board import PoolWish, PoolWishes
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
@@ -145,7 +146,8 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         WorkerRecord("w5", "e", 1, "", "", 1.0, drain=Drain("ada", 7.0, deadline=9.0)),
     ]
     queue_pause, shares = Pause("root", 7.5), [ShareRecord("ann", 2.0, 7.5, 4000, 9.5), ShareRecord("bob")]
-    store.commit([job(1), state, lines, progress(2), *workers, QueuePause(queue_pause), *shares])
+    wishes = PoolWishes((PoolWish("gpu", 3), PoolWish("wörker", None, True)))
+    store.commit([job(1), state, lines, progress(2), *workers, QueuePause(queue_pause), *shares, wishes])
     store.close()
 
     loaded = open_store().load()
@@ -153,6 +155,7 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
     assert loaded.workers == workers
     assert loaded.next_job_number == 3
     assert (loaded.queue_pause, loaded.shares) == (queue_pause, shares)
+    assert loaded.pool_wishes == wishes.wishes
 
 
 def test_a_job_in_chunks_is_loaded_whole(open_store: Opener) -> None:

@@ -14,6 +14,7 @@ from cluster.domain.launcher.sightings import Sight, Sighting
 from cluster.domain.session.elsewhere import OWNER, KnownElsewhere
 from cluster.domain.worker.engine_orders import OWNER_LENGTH, ContainerOrder
 from cluster.worker.runners import ECS, ecs, engine_containers, engine_of
+from cluster.worker.runners.ecs import EcsEngine
 from cluster.worker.runners.engine import EngineFull
 from tests.engines.aws import Aws, aws  # noqa: F401 (a fixture)
 from tests.engines.engine_agent import EngineAgent, run
@@ -140,7 +141,7 @@ def test_what_was_given_back_and_comes_again_is_not_forgotten_with_what_it_was(
     def makes(order: ContainerOrder) -> Sighting:
         calls.append("make")
         if len(calls) == 1:
-            raise EngineFull("there is no room")
+            return Sighting(order.name, Sight.UNMADE, "arn:of:another", returned=True, text="there was no room")
         return make(order)
 
     def forgets(name: str, reference: str) -> None:
@@ -151,9 +152,6 @@ def test_what_was_given_back_and_comes_again_is_not_forgotten_with_what_it_was(
     async def case(agent: EngineAgent) -> None:
         template = agent.template("true")
         agent.start(template, "13.0#1")
-        while not calls:  # noqa: ASYNC110 (nobody tells of it)
-            await asyncio.sleep(0.01)
-        agent.runner.recall(["13.0#1"])
         assert (await agent.end_of("13.0#1")).reason == endings.RETURNED
         agent.runner.ack(agent.reports[-1].seq)
         agent.reports.clear()
@@ -197,13 +195,38 @@ def test_an_order_that_comes_after_it_was_given_up_is_ended(
             await agent.runner.close()  # as a crash
             await agent.begin()
         assert not (await asyncio.to_thread(make, sent[0])).sight.over, "it has come to ECS"
-        while not (seen := await asyncio.to_thread(engine.find, sent[0].name)) or not seen.sight.over:  # noqa: ASYNC110
+        while await asyncio.to_thread(is_there, engine, sent[0].name):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
     monkeypatch.setattr(engine, "make", on_its_way)
     monkeypatch.setattr(engine_containers, "PAUSE", 0.05)
     monkeypatch.setattr(engine_containers, "LOOK_DOUBTED", 0.05)
     run(engine, tmp_path, case)
+
+
+STUBBORN = ("sh", "-c", "trap '' TERM; sleep 1000")  # it ends a while after it was told to
+
+
+def is_there(engine: EcsEngine, name: str) -> bool:
+    try:
+        return engine.find(name) is not None
+    except EngineFull:
+        return True
+
+
+def test_what_was_given_up_or_could_not_be_begun_is_no_later_ones_end(aws: Aws) -> None:  # noqa: F811
+    engine, order = aws.engine(), ContainerOrder("cluster-0123456789ab-14-0-1", STUBBORN, (), 250)
+    first = engine.make(order)
+    assert engine.make(order) == engine.find(order.name)
+    engine.discard(order.name, first.reference)
+    with pytest.raises(EngineFull, match="was given up, and has not ended yet"):
+        engine.make(order)
+    while is_there(engine, order.name):
+        pass
+    second = engine.make(order)
+    assert second.reference != first.reference
+    assert engine.make(order).reference == second.reference, "it is asked for once"
+    engine.discard(order.name, second.reference)
 
 
 def test_what_ecs_does_not_know_yet_is_not_lost(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -15,6 +15,7 @@ from cluster.pools.calls import KeeperCalls
 from cluster.pools.membership import FILE, KeeperMembership
 from cluster.pools.process import address_of
 from cluster.rpc.join_client import join_by_token
+from cluster.scheduler.leading import ALONE, SchedulerView
 from tests.integration.schedulers import Cluster, in_cluster
 
 
@@ -23,7 +24,7 @@ def test_a_keeper_joins_once_and_goes_on_with_a_renewed_certificate(tmp_path: Pa
         async def try_out(credentials: Credentials) -> None:
             calls = KeeperCalls(credentials.scheduler, credentials)
             try:
-                assert await calls.exchange([]) == ([], [], [])
+                assert await calls.exchange([]) == ([], [], [], [])
             finally:
                 await calls.close()
 
@@ -47,7 +48,7 @@ def test_a_keeper_joins_once_and_goes_on_with_a_renewed_certificate(tmp_path: Pa
         await asyncio.sleep(0)
         second = await membership.renewed(first, first.scheduler)
         calls.use(second)
-        assert await calls.exchange([]) == await under_way == ([], [], [])
+        assert await calls.exchange([]) == await under_way == ([], [], [], [])
         await calls.close()
         assert second.certificate_pem != first.certificate_pem
         assert load_credentials(directory / FILE) == second
@@ -85,7 +86,40 @@ def test_a_keeper_goes_to_whichever_scheduler_leads(tmp_path: Path, monkeypatch:
             assert there == other
             for address in (address_of(kept, ""), address_of(kept, f"{other},{here}")):
                 calls = KeeperCalls(address, kept)
-                assert await calls.exchange([]) == ([], [], [])
+                assert await calls.exchange([]) == ([], [], [], [])
                 await calls.close()
+
+    in_cluster(tmp_path / "scheduler", body)
+
+
+def test_a_keeper_hears_of_schedulers_that_come_later_and_keeps_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(cluster: Cluster) -> None:
+        async def try_out(_: Credentials) -> None:
+            pass
+
+        text, record = cluster.service.new_token(Role.POOLS, 60.0, 1, "keeper")
+        await cluster.service.admission.add(record)
+        directory = private_directory(tmp_path / "pools")
+        membership = KeeperMembership(directory)
+        first = await membership.enter(str(text), try_out)
+        here, later = first.scheduler, "127.0.0.1:9"
+        calls = KeeperCalls(here, first)
+        assert not calls.told((await calls.exchange([])).schedulers), "there is one"
+        both = [SchedulerView(here, True, 0.0), SchedulerView(later, False, 0.0)]
+        monkeypatch.setattr(type(ALONE), "schedulers", lambda _: both)
+        told = (await calls.exchange([])).schedulers
+        assert list(told) == [here, later]
+        assert calls.told(told)
+        assert not calls.told(told), "it knows them"
+        membership.told(told)
+        assert calls.address == (await membership.enter("", try_out)).scheduler == f"{here},{later}"
+        assert not calls.told(["nonsense"])
+        await calls.exchange([])  # goes on, with one of them away
+        renewed = await membership.renewed(first, here)
+        assert renewed.scheduler == calls.address
+        assert address_of(renewed, "127.0.0.1:8") == f"127.0.0.1:8,{here},{later}"
+        await calls.close()
 
     in_cluster(tmp_path / "scheduler", body)

@@ -228,7 +228,7 @@ def test_who_keeps_pools_hears_what_waits_and_touches_nothing_but_its_workers(tm
 
         await may.pools.set(PoolWish("gpu", 3, is_paused=True))
         await may.queue.pause(ADMIN)
-        assert await may.pools.exchange([gpu]) == ([], [], [PoolWish("gpu", 3, is_paused=True)])
+        assert await may.pools.exchange([gpu]) == ([], [], [PoolWish("gpu", 3, is_paused=True)], [])
         with pytest.raises(InvalidInput, match="is no name of a pool"):
             await may.pools.exchange([replace(gpu, name="G P U")])
 

@@ -66,6 +66,7 @@ from cluster.domain.scheduler.events import (
     WorkersDrained,
     WorkersResumed,
 )
+from cluster.domain.scheduler.pool_board import PoolWishes
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.registering import Registering
 from cluster.domain.scheduler.report_intake import Reports
@@ -99,6 +100,7 @@ class SchedulerCore(State):
         self.next_number, self.ended_ids = loaded.next_job_number, loaded.ended_ids
         self.queue_pause, self.bonds.pins = loaded.queue_pause, dict(loaded.pins)
         self.value_sizes = {job: dict(sizes) for job, sizes in loaded.value_sizes.items()}
+        self.pools.restore(loaded.pool_wishes)
         self._event_log.restore(loaded)
         for share in loaded.shares:
             self.shares.restore(share, now.mono, now.wall)
@@ -181,6 +183,12 @@ class SchedulerCore(State):
         self.saves, self.acts = [], []
         return decided
 
+    def _wish_of_pool(self, event: PoolWished) -> None:
+        wanted = self.pools.wished(event.wish)
+        if isinstance(wanted, PoolWishes):
+            self.saves.append(wanted)
+        self.reply(event.ask, event.wish.pool if isinstance(wanted, PoolWishes) else wanted)
+
     def next_deadline(self) -> float | None:
         """When a turn is due even if nothing happens, on the monotonic clock."""
         due, on_wall = self.timers.next(), self.wall_timers.next()
@@ -225,7 +233,7 @@ class SchedulerCore(State):
             case PoolsTold():
                 self.reply(event.ask, self.pools.told(event.pools, self.now.wall))
             case PoolWished():
-                self.reply(event.ask, self.pools.wished(event.wish))
+                self._wish_of_pool(event)
             case WorkerRegistered():
                 self._registering.registered(event)
             case WorkerDeregistered():

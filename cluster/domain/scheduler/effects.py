@@ -23,6 +23,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.event_records import EventRecord
+from cluster.domain.scheduler.pool_board import PoolWishes
 from cluster.domain.scheduler.retention import JobPinned, OutputExpired, OutputsWalked, Tombstone
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -50,7 +51,8 @@ _OfJob = (
     JobRecord | JobValue | JobProgress | JobChunk | JobHeld | JobEnded | JobReopened | OkEnds | TaskEnd | SmallOutput
 )
 _Removal = Tombstone | JobPinned | OutputExpired | OutputsWalked
-Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord | ShareRecord | UsageAdded | _Removal
+_OfQueue = QueuePause | ShareRecord | PoolWishes
+Save = _OfJob | WorkerRecord | WorkerForgotten | _OfQueue | EventRecord | UsageAdded | _Removal
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""What those who keep pools have told last, and what admins want of pools. It is in memory alone: it is told anew every
-few seconds, and a wish is said again to a scheduler that was started anew.
+"""What those who keep pools have told last, which is in memory alone, as it is told anew every few seconds; and what
+admins want of pools, which is saved.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,16 @@ class PoolWish:
     pool: str
     count: int | None = None
     is_paused: bool = False
+
+    @property
+    def is_none(self) -> bool:
+        return self.count is None and not self.is_paused
+
+
+class PoolWishes(NamedTuple):
+    """All that is wanted of pools."""
+
+    wishes: Sequence[PoolWish]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +75,18 @@ class PoolBoard:
         self._told.update((pool.name, (pool, now)) for pool in pools)
         return len(self._told)
 
-    def wished(self, wish: PoolWish) -> str | NotFound:
-        """Answers the pool's name."""
+    def restore(self, wishes: Sequence[PoolWish]) -> None:
+        """As they were saved."""
+        self._wishes = {wish.pool: wish for wish in wishes}
+
+    def wished(self, wish: PoolWish) -> PoolWishes | NotFound:
+        """Answers all that is wanted now, which is to be saved."""
         if wish.pool not in self._told:
             return NotFound(f"there is no pool {wish.pool!r}: nobody who keeps one of that name has called")
-        self._wishes[wish.pool] = wish
-        return wish.pool
+        self._wishes.pop(wish.pool, None)
+        if not wish.is_none:
+            self._wishes[wish.pool] = wish
+        return PoolWishes(tuple(self._wishes.values()))
 
     def wish(self, pool: str) -> PoolWish | None:
         """What is wanted of it; None: nothing."""

@@ -1,6 +1,6 @@
 """What a store gives back at start."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cluster.domain.job.dependencies import Course
@@ -8,6 +8,7 @@ from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.family import Try
+from cluster.domain.scheduler.pool_board import PoolWish
 from cluster.domain.scheduler.retention import Pin
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -29,3 +30,4 @@ class Recovered:
     next_event: int = 1  # its sequence number
     shares: list[ShareRecord] = field(default_factory=list)
     pins: Mapping[int, Pin] = field(default_factory=dict)  # by job
+    pool_wishes: Sequence[PoolWish] = ()

@@ -44,6 +44,7 @@ from cluster.domain.scheduler.effects import (
     WorkerForgotten,
 )
 from cluster.domain.scheduler.event_records import EventRecord, NoticesDone
+from cluster.domain.scheduler.pool_board import PoolWishes
 from cluster.domain.scheduler.retention import (
     JobPinned,
     OutputExpired,
@@ -218,6 +219,8 @@ def _key(save: Saved) -> object:
             key = number
         case RemainsGone():
             key = save
-        case QueuePause() | NoticesDone() | OutputsWalked() | RemainsDropped() | SpaceReturned() | UsageDropped():
+        case QueuePause() | PoolWishes() | NoticesDone():
+            key = None  # there is one
+        case OutputsWalked() | RemainsDropped() | SpaceReturned() | UsageDropped():
             key = None  # there is one
     return record, key

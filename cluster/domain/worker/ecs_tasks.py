@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from cluster.domain.launcher.sightings import Sight, Sighting
@@ -19,6 +20,7 @@ _FARGATE = (
 )
 LONGEST_OVERRIDES = 8192  # characters of all that a task has of its own, as JSON
 MIB = 1 << 20
+GIVEN_UP = "it came after its order was given up"  # the reason of a task that is nobody's
 # What is said of a task that could not be placed just now, and may be later.
 _NO_ROOM = ("RESOURCE", "CAPACITY", "AGENT", "MEMORY", "No Container Instances", "Capacity is unavailable", "limit")
 _RUNNING = ("RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED")
@@ -57,6 +59,11 @@ def overrides_of(order: ContainerOrder, container: str, fargate: bool) -> dict[s
         return {"containerOverrides": [own]}
     size = fargate_size(order.millicpus, order.memory)
     return None if size is None else {"containerOverrides": [own], "cpu": size[0], "memory": size[1]}
+
+
+def token_of(name: str, before: Sequence[str]) -> str:
+    """With which the task is asked for once. `before`: references of those of that name that are of no use any more."""
+    return sha256(" ".join([name, *sorted(before)]).encode()).hexdigest() if before else name
 
 
 def no_room(reason: str) -> bool:

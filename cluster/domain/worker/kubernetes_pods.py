@@ -12,6 +12,7 @@ from cluster.domain.worker.engine_orders import ContainerOrder, name_parts
 # Keeps a Pod that somebody deletes until its end is kept here: so no attempt can be made twice, and no code is lost.
 FINALIZER = "cluster.internal/end-is-kept"
 OWNER_LABEL, JOB_LABEL, TASK_LABEL = "cluster-worker", "cluster-job", "cluster-task"
+GIVEN_UP = "cluster.internal/given-up"  # annotation: it came after its order was given up, and is nobody's
 REFUSED = "cluster.internal/refused"  # annotation: why we have deleted it before it began
 
 # Of a container that waits: it does so for good, or for so long that it is to end.
@@ -83,6 +84,11 @@ def container_in(containers: Sequence[dict[str, Any]], name: str) -> dict[str, A
         if not name or each.get("name") == name:
             return each
     raise KeyError(name)
+
+
+def is_given_up(pod: Mapping[str, Any]) -> bool:
+    """Whether it is deleted as nobody's: another one may come by its name."""
+    return GIVEN_UP in (pod["metadata"].get("annotations") or {})
 
 
 def sighting_of(pod: Mapping[str, Any], container: str, gone: bool = False) -> Sighting:

@@ -18,6 +18,7 @@ class PoolsDoor(pools_pb2_grpc.PoolsServicer):
             demand=[_demand(*each) for each in news.demand],
             workers=map(_member, news.workers),
             wishes=map(wish_to_proto, news.wishes),
+            schedulers=news.schedulers,
         )
 
     async def ListPools(self, request: pools_pb2.ListPoolsRequest, context: Context) -> pools_pb2.ListPoolsResponse:

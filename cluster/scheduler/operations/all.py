@@ -79,5 +79,5 @@ def operations(
         HistoryOperations(driver),
         ResultOperations(driver, contents, sources.line_of),
         keeping,
-        PoolOperations(driver),
+        PoolOperations(driver, leading),
     )

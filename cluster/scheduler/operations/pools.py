@@ -14,6 +14,7 @@ from cluster.domain.scheduler.pool_board import PoolStatus, PoolTold, PoolWish
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.offer import MAX_LABEL
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.leading import ALONE, Leadership
 from cluster.scheduler.message_checks import check_seconds, check_text
 
 MOST_POOLS = 100
@@ -22,16 +23,18 @@ MOST_AMOUNTS = 100  # resources of a worker
 
 
 class PoolNews(NamedTuple):
-    """`demand`: what tasks ask for that could start, and how many; nothing while the queue is paused."""
+    """`demand`: what tasks ask for that could start, and how many; nothing while the queue is paused. `schedulers`: of
+    the cluster, by their addresses; none: there is one."""
 
     demand: Sequence[tuple[Request, int]]
     workers: Sequence[PoolWorker]
     wishes: Sequence[PoolWish]
+    schedulers: Sequence[str] = ()
 
 
 class PoolOperations:
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    def __init__(self, driver: Driver, leading: Leadership = ALONE) -> None:
+        self._driver, self._leading = driver, leading
 
     async def exchange(self, pools: Sequence[PoolTold]) -> PoolNews:
         """`pools`: all that the caller keeps, as they are now. InvalidInput."""
@@ -40,7 +43,8 @@ class PoolOperations:
         for pool in pools:
             _check(pool)
         await self._driver.ask(lambda ask: PoolsTold(ask, pools))
-        return await self._driver.read_after(partial(_news, pools))
+        news = await self._driver.read_after(partial(_news, pools))
+        return news._replace(schedulers=[each.address for each in self._leading.schedulers()])
 
     async def list(self) -> Sequence[PoolStatus]:
         """Those that somebody keeps, or has kept within the hour, by name."""

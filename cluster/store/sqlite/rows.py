@@ -25,6 +25,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.job.usage import UsageAdded
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.event_records import EventRecord, NoticesDone
+from cluster.domain.scheduler.pool_board import PoolWishes
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
@@ -44,6 +45,7 @@ from cluster.store.packing import (
     pack_set,
     pack_spec,
     pack_usage,
+    pack_wishes,
     unpack_callers,
     unpack_changes,
     unpack_course,
@@ -167,6 +169,10 @@ def _queue_pause(q: QueuePause) -> Iterator[tuple[str, Row]]:
     yield sql.PUT_META, ("queue_pause", pack_pause(q.pause))
 
 
+def _pool_wishes(w: PoolWishes) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_META, ("pool_wishes", pack_wishes(w.wishes))
+
+
 def _share(s: ShareRecord) -> Iterator[tuple[str, Row]]:
     yield sql.PUT_SHARE, s
 
@@ -195,6 +201,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     Enrolment: _enrolment,
     EnrolmentForgotten: _enrolment_forgotten,
     QueuePause: _queue_pause,
+    PoolWishes: _pool_wishes,
     EventRecord: event_rows.to_rows,
     ShareRecord: _share,
     UsageAdded: _usage,

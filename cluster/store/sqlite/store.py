@@ -29,7 +29,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
-from cluster.store.packing import large_among, unpack_callers, unpack_pause
+from cluster.store.packing import large_among, unpack_callers, unpack_pause, unpack_wishes
 from cluster.store.sqlite import event_rows, family_sql, members_sql, rows
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.connecting import BUSY_TIMEOUT, connect, connect_alone, connect_to_read, transaction
@@ -95,6 +95,7 @@ class SqliteStore(HistoryReads, ResultReads):
             next_event=self._writer.execute(event_rows.EDGES).fetchone()[1] + 1,
             shares=[ShareRecord(*row) for row in self._writer.execute(sql.LOAD_SHARES)],
             pins=pins_in(self._writer),
+            pool_wishes=unpack_wishes(str(self._meta("pool_wishes") or "")),
         )
 
     def _load_jobs(self) -> list[tuple[JobRecord, JobProgress]]:

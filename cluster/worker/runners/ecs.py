@@ -16,10 +16,10 @@ from typing import Any
 
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.launcher.sightings import Sight, Sighting
-from cluster.domain.worker.ecs_tasks import LONGEST_OVERRIDES, no_room, overrides_of, sighting_of
+from cluster.domain.worker.ecs_tasks import GIVEN_UP, LONGEST_OVERRIDES, no_room, overrides_of, sighting_of, token_of
 from cluster.domain.worker.engine_orders import NAME_PATTERN, ContainerOrder
 from cluster.engines.aws_api import boto3, botocore_exceptions, code_of, line_of, refusal, said_by
-from cluster.worker.runners.engine import EngineFull, EngineRefused, OutputPart, Tell, Wanted
+from cluster.worker.runners.engine import EngineDeclined, EngineFull, EngineRefused, OutputPart, Tell, Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +101,12 @@ class EcsEngine:
     # -- one container
 
     def make(self, order: ContainerOrder) -> Sighting:
-        if (there := self.find(order.name)) is not None:
+        tasks = self._tasks(order.name)
+        if (there := self._last(order.name, tasks)) is not None and not there.returned:
             return there
         if order.cwd:
             raise EngineRefused("ECS cannot choose the directory that a command runs in: leave out --cwd")
-        asked = self._request(order)
+        asked = self._request(order, tasks)
         try:
             answer = self._ecs.run_task(**asked)
         except botocore_exceptions().ClientError as error:
@@ -114,10 +115,12 @@ class EcsEngine:
             raise EngineFull(f"it does not answer: {line_of(error)}") from None
         for failure in answer.get("failures", ()):
             why = f"{failure.get('reason', '')} {failure.get('detail', '')}".strip()
-            raise EngineFull(why) if no_room(why) else EngineRefused(f"ECS could not start it: {why}")
+            raise EngineDeclined(why) if no_room(why) else EngineRefused(f"ECS could not start it: {why}")
         return sighting_of(order.name, answer["tasks"][0], self._container)
 
-    def _request(self, order: ContainerOrder) -> dict[str, Any]:
+    def _request(self, order: ContainerOrder, before: Sequence[Any]) -> dict[str, Any]:
+        """`before`: tasks of that name of which none ran for its attempt. ECS gives the same task for the same token,
+        even long after that has ended."""
         settings = self._settings
         fargate = "FARGATE" in (settings.launch_type, settings.capacity_provider.removesuffix("_SPOT"))
         overrides = overrides_of(order, self._container, fargate)
@@ -129,7 +132,7 @@ class EcsEngine:
             "cluster": settings.cluster,
             "taskDefinition": settings.task_definition,
             "startedBy": order.name,
-            "clientToken": order.name,
+            "clientToken": token_of(order.name, [task["taskArn"] for task in before]),
             "overrides": overrides,
             "tags": [{"key": "cluster-attempt", "value": order.name}],
         }
@@ -148,25 +151,43 @@ class EcsEngine:
         return asked
 
     def find(self, name: str) -> Sighting | None:
+        return self._last(name, self._tasks(name))
+
+    def _last(self, name: str, tasks: Sequence[Any]) -> Sighting | None:
+        """Of these tasks the one that runs, or ran; else one of those that could not be begun."""
+        there = [task for task in tasks if task.get("stoppedReason") != GIVEN_UP]
+        if any(task["lastStatus"] != "STOPPED" for task in tasks if task not in there):
+            raise EngineFull(f"the former task of {name} was given up, and has not ended yet")
+        seen = [sighting_of(name, task, self._container) for task in there]
+        return next((each for each in seen if not each.returned), seen[0] if seen else None)
+
+    def _tasks(self, name: str) -> Sequence[Any]:
+        """All of that name that ECS has not forgotten."""
         try:
-            return self._found(name)
+            return self._told_tasks(name)
         except EngineRefused as refusal:  # this says nothing of the container
             raise EngineFull(str(refusal)) from None
 
-    def _found(self, name: str) -> Sighting | None:
-        cluster = self._settings.cluster
+    def _told_tasks(self, name: str) -> Sequence[Any]:
+        cluster, found = self._settings.cluster, list[str]()
         for status in ("RUNNING", "STOPPED"):
-            found = self._call("list_tasks", cluster=cluster, startedBy=name, desiredStatus=status)["taskArns"]
-            if found:
-                told = self._call("describe_tasks", cluster=cluster, tasks=found[:1])["tasks"]
-                if told:
-                    return sighting_of(name, told[0], self._container)
-        return None
+            found += self._call("list_tasks", cluster=cluster, startedBy=name, desiredStatus=status)["taskArns"]
+        if not found:
+            return ()
+        tasks = self._call("describe_tasks", cluster=cluster, tasks=found[:MOST_ASKED])["tasks"]
+        return list(tasks)
 
     def stop(self, name: str, reference: str, grace: float) -> None:
         """The grace is the task definition's `stopTimeout`: ECS lets nobody choose another."""
+        self._end(name, reference, "stopped by its worker")
+
+    def discard(self, name: str, reference: str) -> None:
+        """Its reason says that it was given up: so nobody, now or after a crash, takes its end for another's."""
+        self._end(name, reference, GIVEN_UP)
+
+    def _end(self, name: str, reference: str, reason: str) -> None:
         try:
-            self._call("stop_task", cluster=self._settings.cluster, task=reference, reason="stopped by its worker")
+            self._call("stop_task", cluster=self._settings.cluster, task=reference, reason=reason)
         except EngineRefused as gone:  # it has ended, and was forgotten
             logger.info("%s: %s", name, gone)
 

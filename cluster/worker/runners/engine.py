@@ -16,7 +16,12 @@ class EngineRefused(Exception):
 
 
 class EngineFull(Exception):
-    """It has no room for that container now, or does not answer. The text says why."""
+    """It does not answer, or has no room now: what was asked may have been done all the same, or be done yet. The text
+    says why."""
+
+
+class EngineDeclined(EngineFull):
+    """It has answered, and has done nothing; later it may."""
 
 
 class OutputPart(NamedTuple):
@@ -63,6 +68,10 @@ class Engine(Protocol):
 
     def output(self, name: str, reference: str, position: str) -> OutputPart:
         """The next part of its output; `position` is "" at first. Raises EngineFull."""
+
+    def discard(self, name: str, reference: str) -> None:
+        """Nobody wants it, whatever it does: ends it soon, and from then on there is none of that name, by any answer:
+        `make` and `find` raise EngineFull until it has ended. Raises EngineFull."""
 
     def forget(self, name: str, reference: str) -> None:
         """Nobody asks for it any more, and it has ended."""

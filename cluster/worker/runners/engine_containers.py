@@ -17,7 +17,7 @@ from cluster.domain.launcher.slots import IF_UNBEGUN, Attempt
 from cluster.domain.launcher.template import Item, Template
 from cluster.domain.worker.engine_orders import OWNER_LENGTH, container_name, not_there, order_of
 from cluster.domain.worker.journal import keys_of
-from cluster.worker.runners.engine import Engine, EngineFull, EngineRefused
+from cluster.worker.runners.engine import Engine, EngineDeclined, EngineFull, EngineRefused
 from cluster.worker.runners.engine_output import EngineOutput
 from cluster.worker.runners.engine_store import HeldContainer
 
@@ -71,7 +71,7 @@ class EngineContainers:
         self._chores: set[asyncio.Task[None]] = set()
         self._forgetting: dict[str, asyncio.Task[None]] = {}  # by names of containers
         self._full = ""  # why the engine has taken nothing lately
-        self._doubted: set[str] = set()  # names of what nobody wants, and the engine may have or get all the same
+        self._doubted: dict[str, float] = {}  # names of what nobody wants, and until when the engine may get it yet
         self._doubts: list[tuple[str, float]] = []  # names, and until when, to be written down; 0: it is settled
 
     def checked(self, template: Template) -> Template:
@@ -98,11 +98,14 @@ class EngineContainers:
     # -- what is to be done
 
     def doubt(self, name: str, until: float) -> None:
-        """Nobody wants that container: if the engine has it, or gets it by then, it is ended."""
-        if name not in self._doubted:
-            self._doubted.add(name)
-            self._doubts.append((name, until))
-            self._chore(self._settle(name, until))
+        """The engine may get an order of that name yet, until then: what nobody wants by then is ended, and what has
+        ended keeps its name, so that it is not made anew."""
+        if until <= (before := self._doubted.get(name, 0.0)):
+            return
+        self._doubted[name] = until
+        self._doubts.append((name, until))
+        if not before:
+            self._chore(self._settle(name))
 
     def adopt(self, held: HeldContainer) -> None:
         container = self._add(held.item, held.template)
@@ -140,10 +143,16 @@ class EngineContainers:
             container.ended = True
             container.news.set()
 
-    def forget(self, gone: Iterable[tuple[str, str]]) -> None:
-        """Keys and references of what nobody asks for any more."""
+    def forget(self, gone: Iterable[tuple[str, str]], anew: Iterable[tuple[str, str]]) -> None:
+        """Keys and references of what nobody asks for any more, and of what could not be begun and is ordered anew."""
         for key, reference in gone:
-            self._forget_soon(container_name(self._owner, keys_of((key,))[0]), reference)
+            if (name := self._name(key)) not in self._doubted:
+                self._forget_soon(name, reference)
+        for key, reference in anew:
+            self._forget_soon(self._name(key), reference)
+
+    def _name(self, key: str) -> str:
+        return container_name(self._owner, keys_of((key,))[0])
 
     def _forget_soon(self, name: str, reference: str) -> None:
         forgetting = self._forgetting[name] = self._chore(self._forget(name, reference))
@@ -166,7 +175,7 @@ class EngineContainers:
 
     def _add(self, item: Item, template: Template) -> Container:
         [key] = keys_of((item.key,))
-        container = Container(item.key, container_name(self._owner, key), EngineOutput(key, template))
+        container = Container(item.key, self._name(item.key), EngineOutput(key, template))
         self._by_key[item.key] = self._by_name[container.name] = container
         return container
 
@@ -180,11 +189,13 @@ class EngineContainers:
     ) -> None:
         """Orders it until the engine has taken it, or refused, or nobody wants it any more. An order without an answer
         may have been taken: it is not given back before the engine was asked for it."""
-        order, is_unsure, was_unsure = order_of(container.name, item, template), False, False
+        order, is_unsure = order_of(container.name, item, template), False
         if forgetting := self._forgetting.get(container.name):
             await asyncio.wait([forgetting])  # what was given back comes again: its new container is not forgotten
-        if adopted and not await self._find(container):
-            return
+        if adopted:
+            self.doubt(container.name, time.time() + DOUBTED_FOR)
+            if not await self._find(container):
+                return
         while (attempt := self._attempt(container)) is not None:
             late = by is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= by
             if attempt.wanted is not None or (late and attempt.slot is not None):
@@ -197,8 +208,6 @@ class EngineContainers:
                 if self._attempt(container) is not attempt or attempt.slot is None:
                     continue
                 self.ended(container.key)
-                if was_unsure:  # the engine does not have it, and may get it yet
-                    self.doubt(container.name, time.time() + DOUBTED_FOR)
                 self._tell(ev.SlotReturned(attempt.slot.number, [container.key]))
                 return
             try:
@@ -208,7 +217,9 @@ class EngineContainers:
                 self._told(container, Sighting(container.name, Sight.UNMADE, text=str(refusal)))
                 return
             except (EngineFull, OSError) as full:
-                is_unsure = was_unsure = True
+                if isinstance(full, EngineFull) and not isinstance(full, EngineDeclined):
+                    is_unsure = True
+                    self.doubt(container.name, time.time() + DOUBTED_FOR)
                 if str(full) != self._full:
                     self._full = str(full)
                     logger.warning("%s takes nothing more just now: %s", self._engine.name, full)
@@ -240,7 +251,7 @@ class EngineContainers:
             container.stopping = container.stopping or 0.0
             self._do(container, self._stop(container))
         self._told(container, seen)
-        if container.early is not None:
+        if container.early is not None and container.early.reference == seen.reference:
             self._told(container, container.early)
 
     async def _stop(self, container: Container) -> None:
@@ -283,22 +294,21 @@ class EngineContainers:
         except EngineFull as full:
             logger.warning("%s keeps %s, which has ended: %s", self._engine.name, name, full)
 
-    async def _settle(self, name: str, until: float) -> None:
-        """Ends that container whenever the engine has it, unless it was ordered anew."""
-        while time.time() < until and name not in self._by_name:
+    async def _settle(self, name: str) -> None:
+        """Ends that container whenever the engine has it and nobody wants it, until none can come any more."""
+        while time.time() < self._doubted[name]:
             try:
-                seen = await self._call(self._engine.find, name)
-                if seen is not None and name not in self._by_name:
-                    if seen.sight.over:
-                        await self._forget(name, seen.reference)
-                        break
+                seen = None if name in self._by_name else await self._call(self._engine.find, name)
+                if seen is not None and not seen.sight.over and name not in self._by_name:
                     logger.warning("%s has %s, which nobody wants any more: it is ended", self._engine.name, name)
-                    await self._call(self._engine.stop, name, seen.reference, 0.0)
+                    await self._call(self._engine.discard, name, seen.reference)
             except EngineFull as full:
                 logger.info("%s does not say whether it has %s: %s", self._engine.name, name, full)
             await asyncio.sleep(LOOK_DOUBTED)
-        self._doubted.discard(name)
+        del self._doubted[name]
         self._doubts.append((name, 0.0))
+        if name not in self._by_name:
+            self._forget_soon(name, "")
 
     async def _pause(self, container: Container, seconds: float) -> None:
         """Until something has happened to it, at most so long."""
@@ -334,17 +344,17 @@ class EngineContainers:
         container = self._by_name.get(seen.name)
         if container is None:
             self._seen_unknown(seen)
-        elif container.made:
-            self._told(container, seen)
-        else:
+        elif not container.made:
             container.early = seen
+        elif container.reference in ("", seen.reference):  # else it was of that name, and could not be begun
+            self._told(container, seen)
 
     def _seen_unknown(self, seen: Sighting) -> None:
         """Its end is kept, or an earlier agent was told so, and has not come to say that nobody asks for it; or its
         order was given up, and came to the engine all the same."""
         if not seen.sight.over:
             self.doubt(seen.name, time.time() + DOUBTED_FOR)
-        elif seen.name not in self._forgetting:
+        elif seen.name not in self._forgetting and seen.name not in self._doubted:
             self._forget_soon(seen.name, seen.reference)
 
     def _told(self, container: Container, seen: Sighting) -> None:

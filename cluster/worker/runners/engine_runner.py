@@ -170,8 +170,8 @@ class EngineRunner:
         said = self._said(events)
         effects = self._core.turn(events or [ev.Tick()], now)  # type: ignore[arg-type] # (and ContainerSeen)
         told = self._containers.take_news(), self._containers.take_doubts()
-        forgotten = await asyncio.to_thread(self._keep, said, effects, *told)
-        self._containers.forget(forgotten)
+        gone, anew = await asyncio.to_thread(self._keep, said, effects, *told)
+        self._containers.forget(gone, anew)
         reports: Reports = [effect.report for effect in effects if isinstance(effect, ev.JournalReport)]
         for report in reports:
             if isinstance(report, ev.Ended):
@@ -192,10 +192,11 @@ class EngineRunner:
 
     def _keep(
         self, said: _Said, effects: list[ev.Effect], news: list[tuple[str, str, str]], doubts: list[tuple[str, float]]
-    ) -> list[tuple[str, str]]:
-        """Writes down what happened, all at once. Answers what nobody asks for any more. Blocks."""
+    ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Writes down what happened, all at once. Answers what nobody asks for any more, and what comes again, as
+        `acked` and `again` of the store do. Blocks."""
         with self._store.at_once():
-            gone = self._store.again(said.again)
+            anew = self._store.again(said.again)
             for request in said.taken:
                 self._store.take(request.template, request.items)
             self._store.ordered([effect.item.key for effect in effects if isinstance(effect, ev.Spawn)])
@@ -206,7 +207,7 @@ class EngineRunner:
             for effect in effects:
                 if isinstance(effect, ev.JournalReport):
                     self._store.report(effect.report)
-            return gone + (self._store.acked(said.acked) if said.acked else [])
+            return self._store.acked(said.acked) if said.acked else [], anew
 
     def _perform(self, effects: list[ev.Effect], now: float) -> None:
         for effect in effects:

@@ -147,27 +147,24 @@ class EngineStore:
 
     def acked(self, seq: int) -> list[tuple[str, str]]:
         """Forgets reports up to this number. Answers the keys of what has ended by them, and its references, of what
-        the engine had a container of."""
-        gone = self._let_go("ended and ended <= ?", seq)
+        the engine has shown a container of."""
+        gone = self._db.execute("select key, reference from held where ended and ended <= ?", (seq,)).fetchall()
+        self._db.execute("delete from held where ended and ended <= ?", (seq,))
         self._db.execute("delete from reports where seq <= ?", (seq,))
         self._db.execute("delete from templates where id not in (select template from held)")
-        return gone
+        return _seen(gone)
 
     def again(self, keys: Iterable[str]) -> list[tuple[str, str]]:
         """These had ended by being given back, and nobody has acknowledged that: forgets it, for they come again.
         Answers as `acked` does: what the engine has of them is of no use."""
-        gone = []
+        gone: list[tuple[str, str]] = []
         for key in keys:
             self._db.execute(
                 "delete from reports where seq in (select ended from held where key = ? and ended)", (key,)
             )
-            gone += self._let_go("ended and key = ?", key)
-        return gone
-
-    def _let_go(self, which: str, value: object) -> list[tuple[str, str]]:
-        rows = self._db.execute(f"select key, reference, ordered from held where {which}", (value,)).fetchall()
-        self._db.execute(f"delete from held where {which}", (value,))
-        return [(key, reference) for key, reference, ordered in rows if ordered]
+            gone += self._db.execute("select key, reference from held where key = ? and ended", (key,))
+            self._db.execute("delete from held where key = ? and ended", (key,))
+        return _seen(gone)
 
     # -- the lease
 
@@ -186,6 +183,11 @@ class EngineStore:
     def close(self) -> None:
         self._db.close()
         os.close(self._lease)
+
+
+def _seen(gone: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of which the engine has shown a container."""
+    return [(key, reference) for key, reference in gone if reference]
 
 
 def template_of(body: Mapping[str, Any]) -> Template:

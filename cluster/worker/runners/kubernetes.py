@@ -19,16 +19,18 @@ from cluster.domain.worker.kubernetes_answers import may_be_taken_later
 from cluster.domain.worker.kubernetes_logs import LogReader
 from cluster.domain.worker.kubernetes_pods import (
     FINALIZER,
+    GIVEN_UP,
     OWNER_LABEL,
     REFUSED,
     grace_of,
+    is_given_up,
     pod_of,
     sighting_of,
     stuck,
 )
 from cluster.engines.kubernetes_api import STRATEGIC, ApiRefused, ApiSilent, Json, KubernetesApi
 from cluster.engines.kubernetes_template import read_template
-from cluster.worker.runners.engine import EngineFull, EngineRefused, OutputPart, Tell, Wanted
+from cluster.worker.runners.engine import EngineDeclined, EngineFull, EngineRefused, OutputPart, Tell, Wanted
 from cluster.worker.runners.kubernetes_tail import KubernetesTail
 
 logger = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ class KubernetesEngine:
             if error.reason == "AlreadyExists":
                 return self._ours(order.name)
             if may_be_taken_later(error.code, str(error)):
-                raise EngineFull(str(error)) from None
+                raise (EngineFull if error.code == 408 or error.code >= 500 else EngineDeclined)(str(error)) from None
             raise EngineRefused(f"Kubernetes does not take its Pod: {error}") from None
 
     def _pod(self, order: ContainerOrder) -> Json:
@@ -116,11 +118,32 @@ class KubernetesEngine:
             raise EngineFull(f"{name} was there, and is not")
         if (found["metadata"].get("labels") or {}).get(OWNER_LABEL) != name_parts(name)[0]:
             raise EngineRefused(f"there is a Pod {name}, which no worker has made")
-        return self._seen(found)
+        return self._wanted(found)
 
     def find(self, name: str) -> Sighting | None:
         found = self._get(name)
-        return None if found is None else self._seen(found)
+        return None if found is None else self._wanted(found)
+
+    def _wanted(self, pod: Json) -> Sighting:
+        """Of one that was not given up."""
+        if is_given_up(pod):
+            name = pod["metadata"]["name"]
+            self.discard(name, "")  # whoever did that may have died in between
+            raise EngineFull(f"{name} was given up, and has not ended yet")
+        return self._seen(pod)
+
+    def discard(self, name: str, reference: str) -> None:
+        """The Pod says itself that it was given up: so nobody, now or after a crash, takes its end for another's."""
+        self._tails.pop(name, None)
+        body = {"metadata": {"annotations": {GIVEN_UP: "true"}, "$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+        try:
+            self._api.call("PATCH", f"{self._pods}/{name}", body, STRATEGIC)
+            self._delete(name, 1)
+        except ApiSilent as error:
+            raise EngineFull(str(error)) from None
+        except ApiRefused as error:
+            if error.code != 404:
+                raise EngineFull(str(error)) from None
 
     def _get(self, name: str) -> Json | None:
         try:
@@ -213,6 +236,8 @@ class KubernetesEngine:
         self._api.follow(self._pods, selector, look, changed, over)
 
     def _tell(self, pod: Json, tell: Tell, gone: bool = False) -> None:
+        if is_given_up(pod):
+            return
         seen = sighting_of(pod, self._container, gone)
         if not seen.sight.over and (why := stuck(pod, self._container)):
             self._give_up(seen.name, why)
