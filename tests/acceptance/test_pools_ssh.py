@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from random import Random
 
 import pytest
 
+from tests.acceptance import keeper_kills
 from tests.acceptance.command import Command
 from tests.acceptance.daemons import Daemons, free_port
 from tests.acceptance.test_pools_kept import bounded
@@ -42,7 +44,7 @@ PermitRootLogin prohibit-password
 SetEnv HOME={home} PYTHONPATH={repository}
 """
 SSH_CONFIG = """
-Host one two
+Host one two host*
   HostName 127.0.0.1
   Port {port}
   User root
@@ -64,7 +66,7 @@ POOLS = """
 [[pool]]
 name = "hosts"
 provider = "ssh"
-max = 2
+max = {most}
 cpus = 1
 wait = 0
 idle = 0.5
@@ -89,7 +91,8 @@ class Hosts:
     def config(self, *hosts: str, directory: str = "hosts", program: str = sys.executable) -> Path:
         words = json.dumps([program, "-m", "cluster"])
         path = self.place / "pools.toml"
-        path.write_text(POOLS.format(hosts=json.dumps(hosts), place=self.place, program=words, directory=directory))
+        values = {"place": self.place, "program": words, "directory": directory, "most": max(2, len(hosts))}
+        path.write_text(POOLS.format(hosts=json.dumps(hosts), **values))
         return path
 
     def machines(self) -> list[str]:
@@ -182,6 +185,31 @@ def test_a_keeper_that_is_killed_orphans_no_host(daemons: Daemons, hosts: Hosts)
                 time.sleep(0.2)
             daemons.kill("pools")
         assert not [pid for pid in Path("/proc").glob("[0-9]*") if str(hosts.place / "hosts") in _command_line(pid)]
+
+
+@pytest.mark.extra_pools
+def test_thirty_kills_of_the_keeper_orphan_nothing_and_exceed_nothing(daemons: Daemons, hosts: Hosts) -> None:
+    """From nothing to ten hosts and back, twice; killed at random moments while workers come, work and go."""
+    signal.alarm(keeper_kills.LONGEST)
+    names, most = [f"host{number}" for number in range(keeper_kills.MOST)], list[int]()
+
+    def any_there() -> bool:
+        return bool(hosts.machines())
+
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            most.append(len(hosts.machines()))
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    keeper_kills.kill_while_a_pool_grows_and_shrinks(daemons, hosts.config(*names), any_there)
+    over.set()
+    watching.join()
+    assert max(most) <= keeper_kills.MOST
+    assert not [pid for pid in Path("/proc").glob("[0-9]*") if str(hosts.place / "hosts") in _command_line(pid)]
+    print(f"{max(most)} hosts at once at most")
 
 
 def _command_line(process: Path) -> str:

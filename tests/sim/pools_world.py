@@ -27,7 +27,9 @@ from cluster.domain.pools.told import (
     StartMachine,
     StopMachine,
     ToldMachine,
+    Wished,
 )
+from cluster.domain.scheduler.pool_board import PoolBoard, PoolTold, PoolWish, PoolWishes
 
 STEP = 1.0  # seconds
 LATEST = 6 * 3600.0  # by then all must be done
@@ -48,6 +50,7 @@ class Climate:
     is_not_told: float = 0.0  # by one list
     is_killed: float = 0.0  # the process of pools, at one step
     leaves: float = 0.0  # the scheduler, at one step; when it is back its workers are offline for some seconds
+    is_paused: float = 0.0  # the pool, by an admin, at one step; it goes on after some minutes
 
 
 CLIMATES = (
@@ -60,6 +63,7 @@ CLIMATES = (
     Climate(is_killed=0.02),
     Climate((5.0, 90.0), 0.15, 0.1, 0.5, 0.0003, 0.05, 0.01),
     Climate(leaves=0.01, is_killed=0.005),
+    Climate(leaves=0.01, is_killed=0.005, is_paused=0.005),
 )
 
 
@@ -107,6 +111,8 @@ class PoolsWorld:
         self.needs: list[tuple[float, int]] = []
         self.events: list[PoolEvent] = []
         self.back = 0.0  # when the scheduler is there again, or was
+        self.board, self.saved = PoolBoard(), PoolWishes(())
+        self.goes_on = 0.0  # when the admin lets it go on
 
     def _waves(self) -> list[tuple[float, float]]:
         """When each task comes, and how long it takes."""
@@ -140,7 +146,7 @@ class PoolsWorld:
             self._turn()
             self._check()
         allowed = 1.2 * self.ideal_starts + self.spoilt + 1
-        if self.starts > allowed:
+        if self.starts > allowed and not self.climate.is_paused:  # what waited for that long is asked for at once
             raise Wrong(f"{self.starts} starts, where {self.ideal_starts} do and {self.spoilt} were spoilt")
 
     def _is_over(self) -> bool:
@@ -182,10 +188,12 @@ class PoolsWorld:
     # ── what pools does ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _turn(self) -> None:
-        told = [self._list()] if self.random.random() < 0.5 else []
+        told: list[PoolEvent] = [self._list()] if self.random.random() < 0.5 else []
         if self.now >= self.back and self.random.random() < self.climate.leaves:
             self.back = self.now + self.random.uniform(1.0, 200.0)
-        demand = [self._demand()] if self.now >= self.back else []
+            self.board = PoolBoard()  # as it begins anew
+            self.board.restore(self.saved.wishes)
+        demand: list[PoolEvent] = [self._wished(), self._demand()] if self.now >= self.back else []
         events, self.events = [*self.events, *told, *demand], []
         effects = self.core.turn(events, self.now)
         for effect in effects:
@@ -212,7 +220,26 @@ class PoolsWorld:
             case ForgetMachine():
                 self.written.pop(effect.name, None)
 
+    def _wished(self) -> Wished:
+        """What an admin wants, as the scheduler knows it."""
+        is_paused = self.board.wish(POOL) is not None
+        if not is_paused and self.random.random() < self.climate.is_paused and self.now >= self.goes_on:
+            self.goes_on = self.now + self.random.uniform(10.0, 600.0)
+            self._wish(PoolWish(POOL, None, True))
+        elif is_paused and self.now >= self.goes_on:
+            self._wish(PoolWish(POOL))
+        wish = self.board.wish(POOL) or PoolWish(POOL)
+        return Wished(POOL, wish.count, wish.is_paused)
+
+    def _wish(self, wish: PoolWish) -> None:
+        self.board.told([PoolTold(POOL, "sim", self.settings.minimum, self.settings.maximum)], self.now)
+        wishes = self.board.wished(wish)
+        assert isinstance(wishes, PoolWishes)
+        self.saved = wishes
+
     def _start(self, name: str) -> None:
+        if self.now < self.goes_on:
+            raise Wrong(f"{name} is started, while the pool is paused")
         self.starts += 1
         if self.random.random() < self.climate.refused:
             self.spoilt += 1

@@ -6,6 +6,7 @@ import pytest
 
 from cluster.domain.pools import core, leaving
 from cluster.domain.pools.pool import Machine, Pool
+from cluster.domain.scheduler.pool_board import PoolBoard
 from tests.sim.pools_world import CLIMATES, Wrong, play
 
 Patch = pytest.MonkeyPatch
@@ -54,12 +55,17 @@ def what_is_broken_stays(patch: Patch) -> None:
     patch.setattr(leaving, "_broken", lambda *_: "")
 
 
+def a_scheduler_that_begins_anew_knows_no_wishes(patch: Patch) -> None:
+    patch.setattr(PoolBoard, "restore", lambda *_: None)
+
+
 BUGS: dict[Bug, int] = {  # and of how many lives one must show it
     what_leaves_is_not_counted: 400,
     what_comes_is_not_counted_on: 8,
     what_one_list_misses_is_gone: 400,
     what_is_idle_goes_at_once: 400,
     what_is_broken_stays: 400,
+    a_scheduler_that_begins_anew_knows_no_wishes: 400,
 }
 
 
