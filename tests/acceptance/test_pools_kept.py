@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,7 +133,9 @@ def test_a_pool_grows_to_its_bound_survives_its_keeper_and_shrinks_to_nothing(da
         daemons.start_scheduler()
         daemons.kill("pools")
         daemons.start_pools(config)
-        (pool,) = client.pools()
+        while not (pools := client.pools()):  # it has not told yet which it keeps
+            time.sleep(0.05)
+        (pool,) = pools
         assert (pool.pool.name, pool.pool.maximum) == ("local", 3)
         assert pool.wish == PoolWish("local", 3), "it outlives a scheduler, and its keeper"
         cluster.ok("pool", "scale", "local", "auto")
