@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,14 @@ class KilledClient:
             code = process.wait()
         assert code in (0, -signal.SIGKILL), code
         return code != 0
+
+    @contextmanager
+    def reaching(self, step: int, *arguments: str, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+        """The command, which is not killed, once it has come so far, or has ended."""
+        with self._started(0, *arguments, **options) as process:
+            while self._made() < step and process.poll() is None:
+                time.sleep(0.0005)
+            yield process
 
     @contextmanager
     def _started(self, step: int, *arguments: str, cwd: Path) -> Iterator["subprocess.Popen[bytes]"]:
