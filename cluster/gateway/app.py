@@ -133,7 +133,7 @@ class App:
             return Problem(INTERNAL, f"internal error {number}; the gateway's log says more under this id").response()
 
     def _told(self, request: Request, problem: Problem) -> Response:
-        self._words.told(problem, request.scope.get("route", ""))
+        self._words.told(problem, request.scope.get("route", ""), request.method)
         return problem.response()
 
     def _found(self, request: Request) -> Answer:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from cluster.client.job_fields import new_job_id
 from cluster.domain.trust.identity import is_uuid
 from cluster.gateway.bodies import Bodies, most_of
-from cluster.gateway.json_messages import RANGES, from_json, parse_json
+from cluster.gateway.json_messages import RANGES, from_json, numbers_of, one_of, parse_json
 from cluster.gateway.problems import INVALID, WRONG_TYPE, Problem, WrongPlace, invalid
 from cluster.gateway.routes import WHOLE, Route
 
@@ -102,9 +102,9 @@ def _one(field: FieldDescriptor, parameter: str, text: str, wrong: list[WrongPla
     if field.message_type is not None:
         return GetMessageClass(field.message_type)(text=text)
     if field.enum_type is not None:
-        if text in field.enum_type.values_by_name:
-            return field.enum_type.values_by_name[text].number
-        expected = f"one of {', '.join(field.enum_type.values_by_name)}"
+        if text in (numbers := numbers_of(field.enum_type)):
+            return numbers[text]
+        expected = one_of(field.enum_type)
     elif field.type == FieldDescriptor.TYPE_BOOL:
         if text in _BOOLS:
             return _BOOLS[text]

@@ -69,10 +69,13 @@ class HandledRoute:
 
 
 def in_both_forms(*routes: HandledRoute) -> tuple[HandledRoute, ...]:
-    """These routes, and each again by its path in the singular: /scheduler/job/5 beside /scheduler/jobs/5."""
-    singular = {"jobs": "job", "nodes": "node"}
-    others = ["/".join(singular.get(part, part) for part in route.path.split("/")) for route in routes]
-    return (*routes, *(replace(route, path=path) for route, path in zip(routes, others, strict=True)))
+    """These routes, and each again by its path in the singular: /scheduler/job/5 beside /scheduler/jobs/5. Of a node's
+    jobs that is said of the jobs: the node's uri says what comes before."""
+
+    def singular(path: str) -> str:
+        return path.replace("/jobs", "/job") if "/jobs" in path else path.replace("/nodes", "/node")
+
+    return (*routes, *(replace(route, path=singular(route.path)) for route in routes))
 
 
 class Exchange:

@@ -28,6 +28,7 @@ _COMMAND = re.compile(r"`cluster ([a-z]+ [a-z]+)((?: [^` ]+)*)`")
 _OPTION = re.compile(r"(`[^`]*`)|(?<![\w-])--([a-z][a-z-]*[a-z])")
 _NO_COMMAND = re.compile("give one after --, as in: cluster run -- echo hello")
 _A_COMMAND = 'give one, as in {"argv": ["echo", "hello"]}'
+NODE_PROCESSOR = "/nodes/{node}/processor"
 _WHOLE_SPEC = "/v1/jobs"  # its body is a spec, whose members are the fields of the message
 _FIELDS = {option.name.replace("_", "-"): option.field for option in OPTIONS}
 _NAMES = {option.name.replace("_", "-"): option.name.replace("_", "-") for option in OPTIONS}  # as in a job file
@@ -40,20 +41,32 @@ class HttpWords:
 
     def __init__(self, routes: Iterable[Route | HandledRoute]) -> None:
         self._routes: dict[str, Route] = {}
+        self._own: dict[tuple[str, str], set[str]] = {}  # the commands that a route stands for itself, by verb and path
         commands: Mapping[str, str] = {**VERBS, **_READING}
         for route in routes:
             if isinstance(route, Route) and route.method.path in commands:
                 self._routes.setdefault(commands[route.method.path], route)
+            own = {VERBS[method.path] for method in route.methods if method.path in VERBS}
+            self._own[route.verb, route.path] = own
 
-    def of(self, text: str) -> str:
-        """The text, with a route for each command that one stands for."""
-        return _COMMAND.sub(lambda found: self._call(found[1], found[2].split()) or found[0], text)
+    def of(self, text: str, verb: str = "", path: str = "") -> str:
+        """The text, with a route for each command that one stands for: for what was called, that of this verb and
+        path."""
+        own = self._own.get((verb, path), ())
 
-    def told(self, problem: Problem, path: str) -> None:
-        """Puts the problem into the words of the route at that path. Where it is about one member, it says which."""
+        def route(found: re.Match[str]) -> str:
+            if found[1] in own and not found[2]:
+                return f"`{verb} {path}`"
+            return self._call(found[1], found[2].split()) or found[0]
+
+        return _COMMAND.sub(route, text)
+
+    def told(self, problem: Problem, path: str, verb: str = "") -> None:
+        """Puts the problem into the words of the route of that verb at that path. Where it is about one member, it says
+        which."""
         members = _members_at(path)
         begin = _OPTION.match(problem.detail)
-        problem.detail = self.of(problem.detail)
+        problem.detail = self.of(problem.detail, verb, path)
         if not members:
             return
         problem.detail = _NO_COMMAND.sub(_A_COMMAND, problem.detail)
@@ -79,13 +92,8 @@ class HttpWords:
         return f"`{route.verb} {path}{'?' if query else ''}{'&'.join(query)}`"
 
 
-_ONE_JOB = {
-    _WHOLE_SPEC,
-    "/start",
-    "/scheduler/jobs/new",
-    "/scheduler/job/new",
-    "/processor/jobs/new",
-    "/processor/job/new",
+_ONE_JOB = {_WHOLE_SPEC, "/start"} | {
+    f"{place}/{word}/new" for place in ("/scheduler", "/processor", NODE_PROCESSOR) for word in ("jobs", "job")
 }
 
 
@@ -95,4 +103,4 @@ def _members_at(path: str) -> Mapping[str, str]:
         return _FIELDS
     if path == "/start":
         return _STARTED
-    return _ASKED if path.startswith(("/scheduler/", "/processor/")) else {}
+    return _ASKED if path.startswith(("/scheduler/", "/processor/", NODE_PROCESSOR)) else {}

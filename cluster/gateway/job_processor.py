@@ -20,13 +20,14 @@ from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import jobs_pb2
 
 STATUS = "status"
+NO_JOB = 'there is no body: give a job, as in {"commands": [{"exec": ["echo", "hello"]}]}'
 
 
 async def new_job(exchange: Exchange) -> Response:
     """Starts a job here. Both of its streams go into one log."""
     asked = await job_request(exchange)
     if asked is None:
-        raise InvalidInput('there is no body: give a job, as in {"commands": [{"exec": ["echo", "hello"]}]}')
+        raise InvalidInput(NO_JOB)
     spec = spec_to_proto(asked.spec)
     spec.key, spec.merge_output = asked.id or spec.key, True
     job = (await exchange.one("Worker.StartJob", id=new_job_id(), spec=spec)).job
@@ -130,8 +131,8 @@ _STATUS_SCHEMA: Schema = {
         },
     },
 }
-_ONE = {JSON: _STATUS_SCHEMA}
-_ALL = {JSON: object_of("jobs", "next", jobs={"type": "array", "items": _STATUS_SCHEMA}, next={"type": "integer"})}
+ONE = {JSON: _STATUS_SCHEMA}
+ALL = {JSON: object_of("jobs", "next", jobs={"type": "array", "items": _STATUS_SCHEMA}, next={"type": "integer"})}
 _SAID = {JSON: object_of(STATUS, status=TEXT), "text/plain": TEXT, FORM: object_of(STATUS, status=TEXT)}
 
 ROUTES = in_both_forms(
@@ -144,15 +145,15 @@ ROUTES = in_both_forms(
     HandledRoute(
         *("GET", "/processor/jobs/status", ("Worker.GetJobs",), "How all jobs are, the newest first.", all_statuses),
         query={"below": "Only those of lower numbers: the `next` of the page before."},
-        answers=_ALL,
+        answers=ALL,
     ),
-    HandledRoute("GET", "/processor/jobs/{job}", ("Worker.GetJobs",), "How a job is.", status, answers=_ONE),
-    HandledRoute("GET", "/processor/jobs/{job}/status", ("Worker.GetJobs",), "How a job is.", status, answers=_ONE),
+    HandledRoute("GET", "/processor/jobs/{job}", ("Worker.GetJobs",), "How a job is.", status, answers=ONE),
+    HandledRoute("GET", "/processor/jobs/{job}/status", ("Worker.GetJobs",), "How a job is.", status, answers=ONE),
     HandledRoute(
         *("POST", "/processor/jobs/{job}/status", ("Worker.RecordJobStatus", "Worker.GetJobs")),
         *("Take down what somebody says of a job.", record_status),
         bodies=_SAID,
-        answers=_ONE,
+        answers=ONE,
     ),
     HandledRoute(
         *(
@@ -166,6 +167,6 @@ ROUTES = in_both_forms(
     ),
     HandledRoute(
         *("POST", "/processor/jobs/{job}/kill", ("Worker.StopJob", "Worker.GetJobs"), "Stop a job.", kill),
-        answers=_ONE,
+        answers=ONE,
     ),
 )

@@ -17,6 +17,7 @@ from cluster.domain.trust.tokens import split_address
 from cluster.gateway.binding import accepts
 from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema, in_both_forms
 from cluster.gateway.job_placements import ANSWERS, QUERY, ask_node, placements_of
+from cluster.gateway.job_processor import NO_JOB
 from cluster.gateway.job_requests import BODIES, job_request, request_of_query
 from cluster.gateway.job_states import (
     ERROR,
@@ -29,6 +30,7 @@ from cluster.gateway.job_states import (
     state_and_status,
 )
 from cluster.gateway.members import JSON, TEXT, document, object_of
+from cluster.gateway.node_processor import uri_of
 from cluster.gateway.problems import WrongPlace, invalid
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import jobs_pb2
@@ -57,7 +59,7 @@ async def new_job(exchange: Exchange) -> Response:
     """Queues a job. The same request id of the same caller again is the same job."""
     asked = await job_request(exchange)
     if asked is None:
-        raise InvalidInput('there is no body: give a job, as in {"commands": [{"exec": ["echo", "hello"]}]}')
+        raise InvalidInput(NO_JOB)
     spec = spec_to_proto(asked.spec)
     spec.key = asked.id or spec.key
     job = (await exchange.one("Jobs.Submit", id=new_job_id(), spec=spec)).job
@@ -150,7 +152,7 @@ async def available_nodes(exchange: Exchange) -> Response:
     nodes: list[Mapping[str, Any]] = []
     while True:
         page = await exchange.one("Jobs.ListWorkers", able=wanted.able, free=wanted.free, after=wanted.after)
-        nodes += map(_node, page.workers)
+        nodes += (_node(worker, uri_of(exchange.request, worker.name)) for worker in page.workers)
         if not page.next:
             return document({"nodes": nodes})
         wanted.after = page.next
@@ -162,15 +164,17 @@ def _needs(asked: JobRequest) -> Any:
     return spec_to_proto(JobSpec(argv=("true",), **needs))
 
 
-def _node(worker: Any) -> Mapping[str, Any]:
-    """A worker as the document has a node; and by which id and with which labels others know it."""
+def _node(worker: Any, uri: str) -> Mapping[str, Any]:
+    """A worker as the document has a node: where its job processor answers, and by which id and labels others know it.
+    Its own API, which is gRPC, is at `address`."""
     labels = dict(sorted(worker.offer.labels.items()))
     host = split_address(worker.address)[0] if worker.address else ""
     return {
         "name": worker.name,
         "ipv4": [host] if _is_ipv4(host) else [],
         "hostname": labels.get("hostname", worker.name),
-        "uri": f"https://{worker.address}" if worker.address else "",
+        "uri": uri,
+        "address": worker.address,
         "id": worker.id,
         "external-id": labels.get("external-id", worker.offer.external_id),
         "metadata": dict(sorted({**worker.offer.metadata, **labels}.items())),
@@ -194,9 +198,9 @@ _STATUS_SCHEMA: Schema = {
 }
 _TEXTS: Schema = {"type": "array", "items": TEXT}
 _NODE_SCHEMA: Schema = {
-    **object_of("name", "ipv4", "hostname", "uri", "id", "external-id", "metadata"),
+    **object_of("name", "ipv4", "hostname", "uri", "address", "id", "external-id", "metadata"),
     "properties": {
-        **dict.fromkeys(("name", "hostname", "uri", "id", "external-id"), TEXT),
+        **dict.fromkeys(("name", "hostname", "uri", "address", "id", "external-id"), TEXT),
         "ipv4": _TEXTS,
         "metadata": {"type": "object", "additionalProperties": TEXT},
     },

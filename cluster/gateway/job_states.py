@@ -35,7 +35,7 @@ async def job_in_path(exchange: Exchange, ask: Callable[[jobs_pb2.Selector], Awa
     so does this, which tells at which path all are listed."""
     text = str(exchange.request.path_params["job"])
     ways = (_by_number, _by_request_id)
-    for way in ways[::-1] if "/job/" in exchange.request.url.path else ways:
+    for way in ways[::-1] if "/job/" in exchange.request.scope["route"] else ways:
         try:
             return await ask(way(text))
         except NotFound:

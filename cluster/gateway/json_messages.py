@@ -7,6 +7,7 @@ for base64, does not say at which place a value is wrong, and is five times slow
 
 import json
 import math
+import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections import Counter
@@ -56,6 +57,24 @@ def value_of_map(field: FieldDescriptor) -> FieldDescriptor:
     """The field that the values of a map are."""
     assert field.message_type is not None, "maps are messages to protobuf"
     return field.message_type.fields_by_name["value"]
+
+
+@cache
+def numbers_of(descriptor: EnumDescriptor) -> Mapping[str, int]:
+    """What each name of an enum stands for: TASK_STATE_FAILED, as answers have it, and `failed`, as people type it."""
+    words = {word: descriptor.values_by_name[name].number for name, word in words_of(descriptor).items()}
+    return {**{value.name: value.number for value in descriptor.values}, **words}
+
+
+def words_of(descriptor: EnumDescriptor) -> Mapping[str, str]:
+    """The names of all values but that of nothing said, and what people type for each."""
+    begin = re.sub("(?<=[a-z])(?=[A-Z])", "_", descriptor.name).upper() + "_"
+    return {value.name: value.name.removeprefix(begin).lower() for value in descriptor.values if value.number}
+
+
+def one_of(descriptor: EnumDescriptor) -> str:
+    """What is wanted where neither kind of name was given."""
+    return f"one of {', '.join(words_of(descriptor).values())}, or their names in answers"
 
 
 # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -251,12 +270,12 @@ def _nested(descriptor: Descriptor) -> Decode:
 
 
 def _enum(descriptor: EnumDescriptor) -> Decode:
-    numbers = {value.name: value.number for value in descriptor.values}
+    numbers = numbers_of(descriptor)
 
     def decode(value: Any, pointer: str, wrong: list[WrongPlace]) -> Any:
         if isinstance(value, str) and value in numbers:
             return numbers[value]
-        return _refuse(wrong, pointer, value, f"one of {', '.join(numbers)}")
+        return _refuse(wrong, pointer, value, one_of(descriptor))
 
     return decode
 

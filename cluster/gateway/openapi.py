@@ -10,7 +10,7 @@ import cluster
 from cluster.gateway.binding import MOST_KEY
 from cluster.gateway.event_streams import EVENT, EVENT_STREAM
 from cluster.gateway.handled_routes import HandledRoute
-from cluster.gateway.json_messages import LONG, RANGES, is_map, value_of_map
+from cluster.gateway.json_messages import LONG, RANGES, is_map, numbers_of, value_of_map
 from cluster.gateway.problems import KINDS, MEDIA_TYPE
 from cluster.gateway.routes import WHOLE, Form, Route
 from cluster.gateway.table import TABLE
@@ -225,7 +225,10 @@ def _one(field: FieldDescriptor, schemas: "_Schemas | None", parameter: bool, wh
     if field.message_type is not None:
         return dict(_TEXT) if schemas is None else schemas.ref(field.message_type, whole)
     if field.enum_type is not None:
-        return {"type": "string", "enum": [value.name for value in field.enum_type.values]}
+        names = list(numbers_of(field.enum_type))
+        if whole and not parameter:  # an answer
+            return {"type": "string", "enum": [name for name in names if name.isupper()]}
+        return {"type": "string", "enum": names, "description": "Both kinds of names say the same."}
     if field.type in RANGES:
         lowest, highest = RANGES[field.type]
         if field.type in LONG and not parameter:

@@ -92,7 +92,8 @@ def test_the_sample_dialogue_of_the_job_scheduler_line_by_line(
     assert tuple(sorted(nodes)) == place.nodes
     for name, node in nodes.items():
         assert (node["hostname"], len(node["ipv4"])) == (name, 1)
-        assert re.fullmatch(rf"https://{re.escape(node['ipv4'][0])}:\d+", node["uri"])
+        assert re.fullmatch(rf"{re.escape(node['ipv4'][0])}:\d+", node["address"])
+        assert node["uri"] == f"{curl.url}/nodes/{name}"
     # "In the background, the scheduler polls all running jobs for updates"
     assert curl("curl http://HOST/scheduler/jobs?state=running").text == f"{second}\n"
     where = node_of(second)
@@ -107,6 +108,13 @@ def test_the_sample_dialogue_of_the_job_scheduler_line_by_line(
     assert curl("curl http://HOST/scheduler/jobs?limit=2").text == f"{second}\n{first}\n"
     assert status(second) == {"state": "stopped", "status": "good", "node": where}
     assert curl(f"curl http://HOST/v1/jobs/{second}/logs").text == "<html>https://www.google.com/</html>\n"
+    # "node: a TCP host:port with a job processor listening on it": what its uri says is one.
+    processor = f"curl http://HOST/nodes/{where}/processor"
+    assert curl(f"{processor}/job/new -d 'command=echo there&request_id=99'").json == {"request_id": "99"}
+    curl(f"curl http://HOST/v1/jobs/{int(second) + 1}/wait")
+    found = curl(f"{processor}/job/99/status").json
+    assert (found["state"], found["status"], found["node"], found["exit-code"]) == ("stopped", "good", where, 0)
+    assert curl(f"{processor}/job/99/log").text == "there\n"
 
 
 def test_what_runs_too_long_is_killed_and_so_is_what_somebody_wants_killed(curl: Curl) -> None:  # S3.10, S3.12

@@ -101,6 +101,23 @@ def test_an_option_becomes_the_member_that_it_is(path: str, said: str, told: str
     assert [place.pointer for place in problem.errors] == ([pointer] if pointer else [])
 
 
+@pytest.mark.parametrize(
+    ("verb", "path", "command"),
+    [
+        ("POST", "/start", "job submit"),
+        ("POST", "/stop", "job cancel"),
+        ("GET", "/execute", "job submit"),
+        ("POST", "/v1/trees", "job submit"),
+        ("POST", "/v1/retry-jobs", "job retry"),
+        ("POST", "/scheduler/job/{job}/kill", "job cancel"),
+    ],
+)
+def test_who_may_not_call_a_route_is_told_of_that_very_one(verb: str, path: str, command: str) -> None:
+    problem = Problem(INVALID, f"eve has the role viewer, which may not use `cluster {command}`")
+    HttpWords(TABLE).told(problem, path, verb)
+    assert problem.detail == f"eve has the role viewer, which may not use `{verb} {path}`"
+
+
 def test_a_gateway_names_no_route_that_it_does_not_have() -> None:
     said = "there is no job 7; `cluster job list` shows those"
     assert HttpWords(job_processor.ROUTES).of(said) == said

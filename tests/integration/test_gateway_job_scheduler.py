@@ -228,12 +228,15 @@ def test_nodes_are_listed_that_can_take_a_job(tmp_path: Path) -> None:  # S3.8, 
             "name": "small",
             "ipv4": ["192.168.0.1"],
             "hostname": "node01.internal",
-            "uri": "https://192.168.0.1:30000",
+            "uri": "https://gate.example/nodes/small",
+            "address": "192.168.0.1:30000",
             "id": W1,
             "external-id": "i-0abc",
             "metadata": dict(labels),
         }
         await large.connect()
+        behind = await gateway.ask("GET", "/scheduler/node/available?cpus=2", x_forwarded_proto="https")
+        assert behind.json["nodes"][0]["uri"].startswith("https://")
         node = (await gateway.ask("GET", "/scheduler/node/available?cpus=2")).json["nodes"][0]
         assert (node["external-id"], node["metadata"]) == ("arn:task/1", {"kind": "ecs"})
         assert await names("GET") == ["large", "small"]
@@ -249,6 +252,63 @@ def test_nodes_are_listed_that_can_take_a_job(tmp_path: Path) -> None:  # S3.8, 
         assert await names("POST", "?free=true", {"cpus": 1}) == ["small"]
         await small.deregister("going")
         assert await names("GET") == ["large"]
+
+    in_gateway(tmp_path, body)
+
+
+def test_each_node_has_a_job_processor_at_its_uri(tmp_path: Path) -> None:  # S3.1, S3.5, S3.8
+    async def body(gateway: Gateway) -> None:
+        async def at(verb: str, path: str, said: Any = None) -> Answer:
+            return await gateway.ask(verb, f"{uri}/processor/{path}", said)
+
+        one, other = gateway.cluster.worker(W1, "one", 1000), gateway.cluster.worker(W2, "other", 4000)
+        await one.connect()
+        await other.connect()
+        nodes = (await gateway.ask("GET", "/scheduler/nodes/available")).json["nodes"]
+        assert [node["uri"] for node in nodes] == [f"https://gate.example/nodes/{name}" for name in ("one", "other")]
+        uri = nodes[0]["uri"].removeprefix("https://gate.example")
+        for form in ("job", "jobs"):  # the same id again is the same job
+            made = await at("POST", f"{form}/new", {"commands": [{"exec": ["true"]}], "request_id": "7"})
+            assert (made.status, made.json) == (201, {"request_id": "7"})
+            assert made.headers["location"] == f"{uri}/processor/jobs/1"
+        assigned = await one.hear(Assign)
+        for path in ("job/7/status", "jobs/1/status", "jobs/1"):
+            found = (await at("GET", path)).json
+            assert TIMESTAMP.fullmatch(found.pop("created-at"))
+            assert found == {
+                "job": 1,
+                "request_id": "7",
+                "state": "running",
+                "status": "unknown",
+                "node": "one",
+                "exit-code": None,
+                "reason": "",
+                "recorded": None,
+            }
+        await new(gateway, {"command": "true", "worker": "other"})
+        await new(gateway, {"command": "true", "request_id": "8"})
+        assert [job["job"] for job in (await at("GET", "jobs/status")).json["jobs"]] == [1], "those for it alone"
+        said = problem(await at("POST", "job/7/status", {"status": "half"}), 405, "wrong-method")
+        assert "cluster job state set status=TEXT" in said["detail"]
+        problem(await at("GET", "jobs/2/status"), 404, "not-found")  # on another node
+        problem(await at("POST", "jobs/2/kill"), 404, "not-found")
+        problem(await at("POST", "jobs/new", {"command": "true", "worker": "other"}), 400, "invalid")
+        problem(await at("POST", "jobs/new"), 400, "invalid")
+        problem(await gateway.ask("POST", "/nodes/nobody/processor/jobs/new", {"command": "true"}), 404, "not-found")
+        bob = gateway.showing(await gateway.new_token("user", "bob"))
+        problem(await bob.ask("GET", f"{uri}/processor/jobs/1/status"), 404, "not-found")
+        problem(await bob.ask("POST", f"{uri}/processor/jobs/1/kill"), 404, "not-found")
+        eve = gateway.showing(await gateway.new_token("viewer", "eve"))
+        said = problem(await eve.ask("POST", f"{uri}/processor/jobs/new", {"command": "true"}), 403, "not-permitted")
+        assert said["detail"].endswith("may not use `POST /nodes/{node}/processor/jobs/new`")
+        await one.fail(assigned)
+        found = (await at("GET", "job/7/status")).json
+        assert (found["state"], found["status"], found["exit-code"], found["reason"]) == (
+            "stopped",
+            "error",
+            3,
+            "exit:3",
+        )
 
     in_gateway(tmp_path, body)
 

@@ -79,6 +79,7 @@ def test_what_is_not_there_or_has_no_such_method_or_parameter_is_told(tmp_path: 
         problem(await gateway.ask("OPTIONS", "/v1/jobs"), 405, "wrong-method")  # no CORS
         said = problem(await gateway.ask("GET", "/v1/jobs?limit=x&state=1&states=RUNNING&below=-1"), 400, "invalid")
         assert {each["parameter"] for each in said["errors"]} == {"limit", "state", "states", "below"}
+        assert "'RUNNING' is not one of waiting, ready, assigned, running," in str(said["errors"])
         problem(await gateway.ask("GET", "/v1/jobs/5?max_tasks=1&max_tasks=2"), 400, "invalid")
         problem(await gateway.ask("POST", "/v1/jobs/5/pause", {"selectors": []}), 400, "invalid")
         problem(await gateway.ask("GET", "/v1/events?since=99"), 400, "invalid")
@@ -213,6 +214,10 @@ def test_what_is_read_often_has_a_tag_and_lists_have_pages(tmp_path: Path) -> No
         assert (await gateway.ask("GET", "/v1/jobs?limit=2", if_none_match=tag)).status == 200
         chosen = await gateway.ask("GET", "/v1/jobs?selectors=a&selectors=b&states=TASK_STATE_READY")
         assert [job["spec"]["name"] for job in chosen.json["jobs"]] == ["b", "a"]
+        typed = "/v1/jobs?selectors=a&selectors=b&states=ready&states=running"  # as people type them
+        assert (await gateway.ask("GET", typed)).body == chosen.body
+        assert (await gateway.ask("GET", "/v1/workers?states=online&states=WORKER_STATE_FULL")).json["workers"] == []
+        assert (await gateway.ask("GET", "/v1/usage?by=name")).status == 200
 
     in_gateway(tmp_path, body)
 
