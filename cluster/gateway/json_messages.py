@@ -193,10 +193,12 @@ def _message(descriptor: Descriptor) -> Decode:
             return _refuse(wrong, pointer, value, f"at most {DEEPEST} levels")
         found = {}
         for name, item in value.items():
+            if len(wrong) >= MOST_ERRORS:
+                break
             place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
             if name not in decoders:
                 wrong.append(WrongPlace(f"there is no such member; {_nearly(name, decoders)}", place))
-            elif len(wrong) < MOST_ERRORS:
+            else:
                 found[name] = decoders[name](item, place, wrong)
         return None if wrong else make(**found)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from starlette.responses import Response
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from cluster.domain.job.job_requests import is_text
 from cluster.gateway.binding import QUICK
 from cluster.gateway.handled_routes import Exchange, Schema
-from cluster.gateway.json_messages import parse_json
+from cluster.gateway.json_messages import MOST_ERRORS, parse_json
 from cluster.gateway.problems import WrongPlace, invalid
 
 JSON = "application/json"
@@ -37,9 +38,9 @@ async def texts_in(exchange: Exchange, *known: str) -> Mapping[str, str]:
 def _texts(body: bytes, known: Sequence[str]) -> Mapping[str, str]:
     value = object_in(body)
     there = f"there is no such member; there are {', '.join(known)}"
-    wrong = [WrongPlace(there, pointer(name)) for name in value if name not in known]
+    wrong = [WrongPlace(there, pointer(name)) for name in islice(value, MOST_ERRORS) if name not in known]
     wrong += [
-        WrongPlace("this is no text", pointer(name)) for name in value if name in known and not is_text(value[name])
+        WrongPlace("this is no text", pointer(name)) for name in known if name in value and not is_text(value[name])
     ]
     if wrong:
         raise invalid(wrong)

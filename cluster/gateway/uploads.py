@@ -22,6 +22,7 @@ from cluster.gateway.problems import LENGTH_REQUIRED, MALFORMED, RANGE, WRONG_TY
 from cluster.v1 import files_pb2
 
 BYTES = "application/octet-stream"
+MOST_NAMES = 2 * MOST  # bytes of all paths of a tree, with those of the directories that nobody has named
 PIECE = 256 * 1024  # bytes of a content that go on together
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PART = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
@@ -167,7 +168,7 @@ def _entries_in(body: bytes) -> list[Entry]:
         if entry.path in seen:
             raise invalid([WrongPlace(f"{entry.name} comes twice", f"/files/{place}/path")])
         seen.add(entry.path)
-    return with_parents(entries)
+    return with_parents(entries, most=MOST_NAMES)
 
 
 def _entry(value: Any, pointer: str) -> Entry:

@@ -9,6 +9,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from cluster.gateway import job_requests, json_messages
 from cluster.gateway.json_messages import encoder, from_json, is_map, parse_json, to_json, value_of_map
 from cluster.gateway.problems import Problem
 from cluster.gateway.routes import ROUTES
@@ -146,3 +147,19 @@ def test_whole_numbers_may_be_written_as_any_json_number() -> None:
     spec = {"millicpus": 1e3, "memory": 5}
     assert from_json(spec, SPEC) == job_pb2.JobSpec(millicpus=1000, memory=5)
     assert to_json(jobs_pb2.Position(task_number=5))["task_number"] == "5"
+
+
+def test_many_wrong_members_cost_no_more_than_those_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one body would keep the gateway busy for minutes: each is compared with all names that there are."""
+    looked: list[str] = []
+    monkeypatch.setattr(json_messages, "_nearly", lambda name, known: str(looked.append(name)))
+    with pytest.raises(Problem) as told:
+        from_json({f"argv{n}": 1 for n in range(1000)}, job_pb2.JobSpec.DESCRIPTOR)
+    assert len(told.value.errors) == len(looked) == json_messages.MOST_ERRORS
+
+
+def test_braces_that_are_left_out_are_found_in_one_pass() -> None:
+    """A text without its end is looked at once, not once from each of its quotes: this would take hours."""
+    endless = '{"commands": ["exec": ["a' + '\\"' * 1_000_000
+    assert job_requests._with_braces(endless) == endless
+    assert job_requests._with_braces(endless + '"]]}') == endless.replace('["exec', '[{"exec') + '"]}]}'

@@ -193,6 +193,13 @@ def test_parents_are_added() -> None:
     assert read(written(*found)) == found
 
 
+def test_few_deep_paths_stand_for_no_more_directories_than_a_tree_may_have() -> None:
+    deep = [file(b"%d/" % n + b"d/" * 2000 + b"f") for n in range(200)]  # 0.8 MB, with directories of 0.8 GB
+    with pytest.raises(InvalidInput, match="more than 1.0 MiB of names, with the directories above"):
+        with_parents(deep, most=1 << 20)
+    assert len(with_parents(deep[:1] * 200)) == 2002
+
+
 def test_names_are_shown_in_one_line() -> None:
     assert tree.shown(b"a\nb\x1b[31m\xff") == "a\\nb\\x1b[31m\\xff"
     assert len(tree.shown(b"a" * 5000)) < 110

@@ -107,6 +107,7 @@ def test_what_is_no_content_and_no_tree_is_refused(tmp_path: Path, monkeypatch: 
             ({"files": [good, {**good, "path": "a/b"}]}, "a is no directory"),
             ({"files": [{"path": "l", "kind": "link", "target": "../.."}]}, "leaves the tree"),
             ({"files": [{"path": "l", "kind": "link"}]}, "a link whose target has 0 bytes"),
+            ({"files": [{**good, "path": f"{n}/{'d/' * 2000}f"} for n in range(100)]}, "more than 32.0 MiB of names"),
         ):
             answer = await gateway.ask("POST", "/v1/trees", wrong)
             assert answer.status == 400, wrong

@@ -227,10 +227,22 @@ def size_of(entries: Iterable[Entry]) -> TreeSize:
     return TreeSize(files, directories, total)
 
 
-def with_parents(entries: Iterable[Entry], mode: int = 0o755) -> list[Entry]:
-    """The entries in the order of a tree, and the directories above them that are not among them, with that mode."""
+def with_parents(entries: Iterable[Entry], mode: int = 0o755, most: int = MAX_TREE) -> list[Entry]:
+    """The entries in the order of a tree, and the directories above them that are not among them, with that mode. All
+    paths have so many bytes together at most, or this raises InvalidInput: one deep path stands for many."""
     found = {entry.path: entry for entry in entries}
+    above: set[bytes] = set()
+    left = most - sum(map(len, found))
     for path in list(found):
-        while path := path.rpartition(b"/")[0]:
-            found.setdefault(path, Entry(path, EntryKind.DIRECTORY, mode))
+        while (path := path.rpartition(b"/")[0]) and path not in above:
+            above.add(path)
+            if path in found:
+                continue
+            left -= len(path)
+            if left < 0:
+                raise InvalidInput(
+                    f"the tree has more than {format_size(most)} of names, with the directories above its files: pack "
+                    "some files into one"
+                )
+            found[path] = Entry(path, EntryKind.DIRECTORY, mode)
     return [found[path] for path in sorted(found, key=order_of)]
