@@ -195,7 +195,7 @@ def test_parents_are_added() -> None:
 
 def test_few_deep_paths_stand_for_no_more_directories_than_a_tree_may_have() -> None:
     deep = [file(b"%d/" % n + b"d/" * 2000 + b"f") for n in range(200)]  # 0.8 MB, with directories of 0.8 GB
-    with pytest.raises(InvalidInput, match="more than 1.0 MiB of names, with the directories above"):
+    with pytest.raises(InvalidInput, match=r"more than 1\.0 MiB of names, with the directories above"):
         with_parents(deep, most=1 << 20)
     assert len(with_parents(deep[:1] * 200)) == 2002
 
