@@ -118,14 +118,13 @@ async def _found(exchange: Exchange) -> tuple[Any, Any]:
 
 def _status(job: Any, node: str, recorded: str | None) -> Mapping[str, Any]:
     state = TaskState(job.state)
-    exit_code = job.reason.removeprefix("exit:")
     return {
         "job": job.number,
         "request_id": job.spec.key or job.id,
         **state_and_status(state),
         "node": node,
         "created-at": iso(job.submitted_at),
-        "exit-code": 0 if job.reason == "ok" else int(exit_code) if exit_code.isdigit() else None,
+        "exit-code": job.exit_code if state.ended else None,
         "reason": job.reason,
         "recorded": None if recorded is None else {STATUS: recorded},
     }
