@@ -249,9 +249,10 @@ def test_the_connection_of_an_earlier_certificate_is_closed_after_its_last_call(
             await answers.aclose()
             calls.use(credentials)
             await calls.one(listing, listing.request(), shown)
+            assert not calls._former
+            await asyncio.gather(*calls._closing)  # which goes on beside the calls
             for channel in (first, second):
                 assert channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
-            assert not calls._former
         finally:
             await calls.close()
 
