@@ -1,6 +1,7 @@
 """Redis servers that tests start: each on a socket of its own, in a directory of its own."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.acceptance.daemons import free_port
+from tests.engines.certificate import self_signed
 from tests.patience import PATIENCE
+from tools.environments import REPOSITORY
 
 SAFE = (
     "--appendonly",
@@ -77,6 +81,19 @@ def redis_server(directory: Path, *options: str) -> Iterator[RedisServer]:
         yield server
     finally:
         server.kill()
+
+
+@contextmanager
+def tls_redis_server(directory: Path, certificates: Path) -> Iterator[tuple[RedisServer, str]]:
+    """One that speaks TLS, too, and the URL of that for the user of the ACL that docs/redis.md shows."""
+    certificate, key = self_signed(certificates, "127.0.0.1")
+    port = free_port()
+    files = "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate
+    with redis_server(directory, *SAFE, *files, "--tls-port", str(port), "--tls-auth-clients", "no") as server:
+        (shown,) = re.findall(r"^user cluster (.*)$", (REPOSITORY / "docs" / "redis.md").read_text(), re.MULTILINE)
+        with server.client() as client:
+            client.execute_command("ACL", "SETUSER", "cluster", *shown.split())
+        yield server, f"rediss://cluster:secret@127.0.0.1:{port}/0?ssl_ca_certs={certificate}"
 
 
 def expect_redis_server() -> None:

@@ -21,7 +21,7 @@ from cluster.store.redis import scripts
 from tests.acceptance.command import Command
 from tests.acceptance.daemons import Daemons, free_port
 from tests.patience import PATIENCE
-from tests.redis_servers import RedisServer, redis_server
+from tests.redis_servers import RedisServer, redis_server, tls_redis_server
 
 LEASE = 2.0  # seconds, the least
 AHEAD = 100  # jobs that may be acknowledged and have not run yet
@@ -190,11 +190,11 @@ class Witness:
 
 
 class StandbyHouse:
-    def __init__(self, command: Command, server: RedisServer, seed: int) -> None:
+    def __init__(self, command: Command, server: RedisServer, url: str, seed: int) -> None:
         self.command, self.server = command, server
         self.dice = random.Random(seed)
         (shared := command.home / "shared").mkdir(mode=0o700)
-        options = "--standby", "--shared", str(shared), "--store", server.url, "--takeover-after", f"{LEASE:g}"
+        options = "--standby", "--shared", str(shared), "--store", url, "--takeover-after", f"{LEASE:g}"
         self.sites = [Site(command, name, options) for name in ("one", "other")]
         self.takeovers: list[float] = []  # seconds from when the leader was ended until the other served
         self.answers: list[float] = []  # the same until it acknowledged a job
@@ -237,11 +237,15 @@ class StandbyHouse:
 
 
 @contextmanager
-def standby_house(command: Command, seed: int) -> Iterator[tuple[StandbyHouse, Load]]:
-    """All of it, under load."""
+def standby_house(command: Command, seed: int, *, tls: bool = False) -> Iterator[tuple[StandbyHouse, Load]]:
+    """All of it, under load. `tls`: the schedulers speak TLS to Redis, as a user of its ACL."""
     with ExitStack() as stack:
-        server = stack.enter_context(redis_server(command.home))
-        house = StandbyHouse(command, server, seed)
+        if tls:
+            server, url = stack.enter_context(tls_redis_server(command.home, command.home))
+        else:
+            server = stack.enter_context(redis_server(command.home))
+            url = server.url
+        house = StandbyHouse(command, server, url, seed)
         daemons = stack.enter_context(Daemons(command))
         for site in house.sites:
             stack.callback(site.stop)

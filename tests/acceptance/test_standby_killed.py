@@ -47,6 +47,20 @@ def test_a_leader_that_is_paused_fifty_times_writes_nothing_when_it_wakes(comman
     tell("SIGSTOP of the leader", house, load, f"{witness.commits} commits, {witness.refused} refused as stale")
 
 
+def test_a_leader_is_killed_and_paused_where_redis_is_reached_by_tls_as_a_user_of_its_acl(command: Command) -> None:
+    with standby_house(command, 4, tls=True) as (house, load), Witness(house.server) as witness:
+        killed = house.strike(load, signal.SIGKILL)
+        killed.end_of()
+        killed.start()
+        paused = house.strike(load, signal.SIGSTOP)
+        paused.send(signal.SIGCONT)
+        assert paused.end_of() == TAKEN_OVER, paused.log()
+        paused.start()
+        house.expect_all_once(load)
+    assert (witness.stale, witness.commits > 0) == (0, True)
+    tell("kill -9 and SIGSTOP, by TLS", house, load, f"{witness.commits} commits")
+
+
 def test_a_redis_that_is_killed_fifty_times(command: Command) -> None:
     with standby_house(command, 3) as (house, load):
         for _ in range(50):

@@ -1,7 +1,6 @@
 """Schedulers that stand by for each other, on a real Redis: who leads, and who may write."""
 
 import asyncio
-import re
 import tempfile
 import time
 from contextlib import closing
@@ -17,11 +16,9 @@ from cluster.scheduler.standby import leading_while
 from cluster.store.interface import StoreTroubled, TakenOver
 from cluster.store.redis.lead import LeadTable, expect_nobody
 from cluster.store.redis.store import RedisStore
-from tests.acceptance.daemons import free_port
 from tests.engines.certificate import self_signed
 from tests.patience import PATIENCE
-from tests.redis_servers import SAFE, RedisServer, redis_server
-from tools.environments import REPOSITORY
+from tests.redis_servers import RedisServer, tls_redis_server
 
 pytestmark = pytest.mark.slow
 
@@ -211,24 +208,18 @@ def test_who_stands_by_compares_directories_and_clocks_with_the_one_that_leads(
 
 
 def test_schedulers_stand_by_over_tls_as_a_user_of_the_acl(tmp_path: Path) -> None:
-    certificate, key = self_signed(tmp_path, "127.0.0.1")
     (strange := tmp_path / "strange").mkdir()
     other, _ = self_signed(strange, "127.0.0.1")
-    port = free_port()
-    files = "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate
-    tls = "--tls-port", str(port), *files, "--tls-auth-clients", "no"
-    (shown,) = re.findall(r"^user cluster (.*)$", (REPOSITORY / "docs" / "redis.md").read_text(), re.MULTILINE)
-    where = f"rediss://cluster:secret@127.0.0.1:{port}/0?ssl_ca_certs="
 
-    async def play() -> None:
-        first, second = (Leading(where + certificate, each, LEASE, lasting=False) for each in ("a:1", "b:1"))
+    async def play(url: str) -> None:
+        first, second = (Leading(url, each, LEASE, lasting=False) for each in ("a:1", "b:1"))
         await first.take()
-        with closing(RedisStore(where + certificate, CLUSTER, tmp_path / "one", tenure=first.tenure)) as store:
+        with closing(RedisStore(url, CLUSTER, tmp_path / "one", tenure=first.tenure)) as store:
             store.load()
             store.commit([])
             await first.leave()
             await second.take()
-            with closing(RedisStore(where + certificate, CLUSTER, tmp_path / "two", tenure=second.tenure)) as next_one:
+            with closing(RedisStore(url, CLUSTER, tmp_path / "two", tenure=second.tenure)) as next_one:
                 next_one.load()
                 next_one.commit([])
                 with pytest.raises(TakenOver):
@@ -236,15 +227,16 @@ def test_schedulers_stand_by_over_tls_as_a_user_of_the_acl(tmp_path: Path) -> No
         await second.leave()
 
     with tempfile.TemporaryDirectory(prefix="redis-") as directory:  # noqa: SIM117 (too long)
-        with redis_server(Path(directory), *SAFE, *tls) as server:
-            with server.client() as client:
-                client.execute_command("ACL", "SETUSER", "cluster", *shown.split())
-            asyncio.run(play())
+        with tls_redis_server(Path(directory), tmp_path) as (_, well):
+            asyncio.run(play(well))
+            where, certificate = well.split("ssl_ca_certs=")
+            where += "ssl_ca_certs="
+            plain = where.split("?")[0].replace("rediss:", "redis:")
             for url, kind, words in (
                 (where + other, StoreTroubled, "cannot be reached: .*certificate verify failed"),
                 (where + str(tmp_path / "gone"), InvalidInput, "ssl_ca_certs=.*/gone, which cannot be read"),
                 (where.replace("secret", "wrong") + certificate, NotAuthenticated, "mend user and password"),
-                (f"redis://cluster:secret@127.0.0.1:{port}/0", StoreTroubled, "cannot be reached"),
+                (plain, StoreTroubled, "cannot be reached"),
             ):
                 with pytest.raises(kind, match=words) as caught:
                     RedisStore(url, CLUSTER, tmp_path / "refused")

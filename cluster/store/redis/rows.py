@@ -7,14 +7,19 @@ from typing import Any
 from cluster.store.sqlite.schema import Row
 
 
+def _bytes(value: bytes) -> dict[str, str]:
+    return {"b": b64encode(value).decode()}
+
+
+# Made once: each row of each commit goes through one of them.
+_encode = json.JSONEncoder(default=_bytes, ensure_ascii=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder(object_hook=lambda found: b64decode(found["b"])).decode
+
+
 def pack(values: Row) -> bytes:
-    return json.dumps(values, default=_bytes, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(values).encode()
 
 
 def unpack(data: bytes) -> list[Any]:
     """ValueError for what `pack` has not made."""
-    return list(json.loads(data, object_hook=lambda found: b64decode(found["b"])))
-
-
-def _bytes(value: bytes) -> dict[str, str]:
-    return {"b": b64encode(value).decode()}
+    return list(_decode(data.decode()))
