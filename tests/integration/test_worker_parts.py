@@ -465,10 +465,12 @@ def test_what_an_earlier_agent_left_is_found_and_its_directories_are_removed(tmp
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "work" / "6.kept").mkdir()  # its results are where they belong, and the agent was killed just then
     held = {AttemptKey(5, 3, 2)}
     assert outputs.ended_before(outputs.look_back(), held) == [KEY]  # jobs of the own API keep theirs
     outputs.remove((KEY,))
     outputs.close()
+    assert not (tmp_path / "work" / "6.kept").exists()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
     assert left == ["jobs/0/1.1.out", "jobs/5/3.2.out", "work/5/3.2"]
 

@@ -178,13 +178,14 @@ class Outputs:
             os.rmdir(self._work)
 
     def _numbers(self) -> set[int]:
-        """The jobs that have a directory."""
-        return {int(name) for top in (self._jobs, self._work) for name in _entries(top) if name.isdigit()}
+        """The jobs that have a directory, be it an empty one that a killed agent has left."""
+        names = (name.removesuffix(_KEPT) for top in (self._jobs, self._work) for name in _entries(top))
+        return {int(name) for name in names if name.isdigit()}
 
     def _remove_job(self, job: int) -> None:
-        for parent in (self._jobs, self._work):
+        for path in (f"{self._jobs}/{job}", f"{self._work}/{job}", f"{self._work}/{kept_name(job)}"):
             with suppress(OSError):  # not empty: something of it is still to be pushed
-                os.rmdir(f"{parent}/{job}")
+                os.rmdir(path)
 
     def _remove_left(self, job: int) -> None:
         """Each is moved first: a slot may be about to give it to another attempt, and only one of us can."""
