@@ -79,7 +79,7 @@ def test_a_worker_is_drained_and_takes_work_again(shown: Shown) -> None:
         assert seen.complaints == []
 
 
-def test_what_a_job_has_left_is_fetched_and_why_another_waits_is_said(shown: Shown, tmp_path: Path) -> None:
+def test_what_a_job_has_left_is_fetched_and_why_others_wait_and_fail_is_said(shown: Shown, tmp_path: Path) -> None:
     leaves = "mkdir out; printf 'all is well with %s' $CLUSTER_TASK > 'out/the 100% report?.txt'"
     submit = ("job", "submit", "--json", "--out", "out/*", "--array", "1-2", "--", "sh", "-c", leaves)
     left = shown.command.ok(*submit).json["number"]
@@ -95,6 +95,13 @@ def test_what_a_job_has_left_is_fetched_and_why_another_waits_is_said(shown: Sho
         seen.go(f"#/jobs/{wide}")
         expect(seen.page.get_by_role("main")).to_contain_text("needs 64 cpus a task; the largest worker online")
         shown.command.ok("job", "cancel", str(wide))
+        fails = "test $CLUSTER_TASK != 2 || { echo '\033[31mrow 4711 is bad' >&2; exit 3; }"
+        failed = shown.command.ok("job", "submit", "--json", "--array", "1-3", "--", "sh", "-c", fails).json["number"]
+        seen.go(f"#/jobs/{failed}")
+        expect(seen.page.locator(".why")).to_contain_text("task 2: exit:3")
+        expect(seen.page.locator(".last-words")).to_contain_text("row 4711 is bad")
+        seen.page.get_by_role("button", name="Show the output of task 2").click()
+        expect(seen.page.get_by_role("log")).to_contain_text("row 4711 is bad")
         assert seen.complaints == []
 
 
@@ -237,13 +244,16 @@ def test_others_of_this_machine_and_pages_of_other_names_get_nothing(shown: Show
 @pytest.mark.extra_page
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_view_breaks_a_rule_of_accessibility(shown: Shown, scheme: str) -> None:
-    shown.command.ok("job", "submit", "--array", "1-3", "--", "sh", "-c", "echo out; test $CLUSTER_TASK != 2")
+    fails = "echo out; test $CLUSTER_TASK != 2 || { echo bad >&2; exit 3; }"
+    failed = shown.command.ok("job", "submit", "--json", "--array", "1-3", "--", "sh", "-c", fails).json["number"]
     for viewport in (None, PHONE):
         options = {"viewport": viewport} if viewport else {}
         with opened(shown.browser, shown.url, color_scheme=scheme, **options) as seen:
-            for view in VIEWS:
+            for view in (*VIEWS, "#/workers/box1", f"#/jobs/{failed}"):
                 seen.go(view)
                 seen.page.get_by_role("heading", level=1).wait_for()
+                if view == f"#/jobs/{failed}":
+                    expect(seen.page.locator(".last-words")).to_contain_text("bad")
                 assert seen.audit() == [], view
 
 

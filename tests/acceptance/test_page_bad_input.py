@@ -102,11 +102,12 @@ def test_a_thousand_workers_are_found_drained_and_leafed_through(tmp_path: Path,
         with own_page(command) as url, opened(shown.browser, url) as seen:
             expect(seen.page.get_by_role("main")).to_contain_text("60 fullest of 1,000")
             seen.go("#/workers")
-            expect(seen.page.locator("tbody tr")).to_have_count(100)
+            rows = seen.page.locator("table").first.locator("tbody tr")  # another table tells of the scheduler's disk
+            expect(rows).to_have_count(100)
             seen.page.get_by_role("button", name="Next").click()
-            expect(seen.page.locator("tbody tr").first).to_contain_text("w0100")
+            expect(rows.first).to_contain_text("w0100")
             seen.page.get_by_label("Search workers by name").fill("w0999")
-            expect(seen.page.locator("tbody tr")).to_have_count(1)
+            expect(rows).to_have_count(1)
             command.ok("worker", "drain", "w0999", "--reason", "its fan")
             seen.page.get_by_role("link", name="w0999").click()
             expect(seen.page.locator("p.headline")).to_contain_text("its fan")

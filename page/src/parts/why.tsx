@@ -24,7 +24,8 @@ export function Why({ job, tasks, open }: { job: Job; tasks: any[]; open: (task:
     <>
       <h2>Why</h2>
       <ul class="why">{lines.map((line) => <li>{harmless(line)}</li>)}</ul>
-      {last && <pre class="last-words" aria-label={`What task ${failed.number} wrote last to stderr`}>{last}</pre>}
+      {last && <p class="note">What task {String(failed.number)} wrote last to stderr:</p>}
+      {last && <pre class="last-words">{last}</pre>}
       {isArray && failed && <p><button class="quiet" onClick={() => open(Number(failed.number))}>Show the output of task {String(failed.number)}</button></p>}
     </>
   );
@@ -37,7 +38,7 @@ function useLastWords(job: number, task: number | null, known: any): any {
     let isOpen = true;
     setWords(null);
     if (task === null) return;
-    const asked = call<any>("GET", `/v1/jobs/${job}.${task}`).catch(() => null);
+    const asked = call<any>("GET", `/v1/jobs/${job}.${task}?max_tasks=1`).catch(() => null);
     void asked.then((found) => isOpen && setWords(found?.tasks?.[0] ?? null));
     return () => void (isOpen = false);
   }, [job, task, known?.attempt]);
