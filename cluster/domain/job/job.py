@@ -97,7 +97,7 @@ class Job(JobTasks):
     @property
     def startable(self) -> int:
         """How many of its ready tasks may be given to workers now."""
-        if self.pause:
+        if self.pause or TaskState.READY not in self.sets:
             return 0
         ready = len(self._ready_next) if self.grows else self.count(TaskState.READY)
         most = self.record.spec.max_running

@@ -18,7 +18,6 @@ from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, Not
 from cluster.domain.job.dependencies import (
     Course,
     course_of,
-    dependencies_of,
     references_of,
     with_references,
 )
@@ -207,7 +206,7 @@ class Submissions:
         for job_id, spec in event.jobs:
             if spec.waits:
                 spec = with_references(spec, lambda text: str(numbers.get(text, text)))
-                for number, _ in dependencies_of(spec):
+                for number in map(int, references_of(spec)):
                     if number not in self._state.jobs and number not in ended:
                         ended[number] = course_of(others[number])
             numbers[job_id] = self._enter(NewJob(job_id, spec), event.owner, callers, ended)
