@@ -264,20 +264,20 @@ def test_only_a_gateway_acts_for_others(tmp_path: Path) -> None:
         admin = Proof(await gateway.new_token("admin", "root"))
         for kind, name in ((IdentityKind.USER, "ada"), (IdentityKind.WORKER, str(uuid.uuid4()))):
             calls = CallsForOthers(gateway.cluster.service.address, gateway.cluster.credentials(kind, name))
-            users = method("/cluster.v1.Users/ListUsers")
             with pytest.raises(NotPermitted, match=f"{kind}/{name} has the role"):
-                await calls.one(users, users.request(), admin)
+                await told(calls, "/cluster.v1.Users/ListUsers", admin)
             await calls.close()
 
     in_gateway(tmp_path, body)
 
 
-async def list_jobs(calls: CallsForOthers, shown: Proof) -> None:
-    """gRPC may tell of the stream's end only that it was cut: whoever asks again hears why."""
-    listing = method("/cluster.v1.Jobs/List")
+async def told(calls: CallsForOthers, path: str, shown: Proof) -> None:
+    """Makes an empty call of that method. gRPC may tell of the stream's end only that it was cut: whoever asks again
+    hears why."""
+    called = method(path)
     while True:
         with suppress(Unreachable):
-            await calls.one(listing, listing.request(), shown)
+            await calls.one(called, called.request(), shown)
             return
 
 
@@ -289,7 +289,7 @@ def test_a_gateway_that_is_let_in_no_more_says_so_and_blames_nobody_else(tmp_pat
         calls = CallsForOthers(cluster.service.address, unknown)
         for token in (gateway.token, f"{BEARER_PREFIX}unknown"):  # it does not learn which there are
             with pytest.raises(Untrusted, match="the gateway is let in no more"):
-                await list_jobs(calls, Proof(token))
+                await told(calls, "/cluster.v1.Jobs/List", Proof(token))
         answer = await Gateway(App(calls, [HOST]), cluster, calls, "", gateway.token).ask("GET", "/v1/jobs")
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         await calls.close()
