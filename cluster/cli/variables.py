@@ -15,6 +15,7 @@ KNOWN = {PREFIX + name for name in ("HOME", "CONFIG", "CACHE", "DEBUG", "SCHEDUL
 # What the commands of a pool's provider are given (cluster.pools.providers.command), and may hand on to a worker.
 KNOWN |= {PREFIX + name for name in ("MACHINE", "MACHINE_WORKER", "POOL_NAME", "ID")}
 ALIKE = 0.8  # of difflib's measure. Other programs have variables of that prefix, too: those are none of our business
+COMMAND_ALIKE = 0.6  # of a command's name and the variable's word for it, which is short: one letter counts for more
 
 
 def warn_of_misspelt(root: click.Group) -> None:
@@ -22,23 +23,33 @@ def warn_of_misspelt(root: click.Group) -> None:
     ours = [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(OF_COLUMNS)]
     unknown = sorted(name for name in ours if name not in KNOWN | OWN_VARIABLES)
     if not unknown:
-        return  # the usual case, in which no other command is loaded
+        return  # the usual case
     from difflib import get_close_matches
 
-    known = {name.removeprefix(PREFIX) for name in (*KNOWN, *of_options(root, click.Context(root), PREFIX))}
     for name in unknown:
         word = name.removeprefix(PREFIX)
+        known = {name.removeprefix(PREFIX) for name in KNOWN} | set(of_options(root, click.Context(root), "", word))
         if word not in known and (near := get_close_matches(word, known, 1, ALIKE)):
             print(f"cluster: the variable {name} means nothing here: did you mean {PREFIX}{near[0]}?", file=sys.stderr)
 
 
-def of_options(command: click.Command, ctx: click.Context, prefix: str) -> Iterator[str]:
-    """The variables that set options of the command and of those below it."""
+def of_options(command: click.Command, ctx: click.Context, prefix: str, word: str | None = None) -> Iterator[str]:
+    """The variables that set options of the command and of those below it. `word`: only of commands whose names are
+    like the beginning of this variable's; the others are not even loaded."""
     for param in command.params:
         if isinstance(param, click.Option) and param.allow_from_autoenv and param.name:
             yield prefix + param.name.upper()
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
-            below = command.get_command(ctx, name)
-            if below is not None:
-                yield from of_options(below, ctx, f"{prefix}{name.upper().replace('-', '_')}_")
+            below = f"{prefix}{name.upper().replace('-', '_')}_"
+            if (word is None or _begins_like(word, below)) and (loaded := command.get_command(ctx, name)):
+                yield from of_options(loaded, ctx, below, word)
+
+
+def _begins_like(word: str, names: str) -> bool:
+    """Whether the variable may be a misspelt one of the command with these names, each of which ends in `_`."""
+    from difflib import SequenceMatcher
+
+    of_words = "_".join([*word.split("_")[: names.count("_")], ""])
+    beginnings = (of_words, word[: len(names)])  # the second, where the misspelling is a `_` too few or too many
+    return any(SequenceMatcher(None, names, beginning).ratio() >= COMMAND_ALIKE for beginning in beginnings)
