@@ -2,7 +2,7 @@
 
 import asyncio
 
-from cluster.cli.submit_warnings import remark
+from cluster.cli.remarks import remark
 from cluster.client import takeover
 from cluster.client.retrying import FOLLOW_PATIENCE
 from cluster.domain.base.errors import Unreachable

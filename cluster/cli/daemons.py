@@ -15,6 +15,7 @@ from cluster.domain.base.errors import InvalidInput
 
 # Options that are about one start only: the configuration file may not have them.
 NOT_CONFIGURED = {"help", "join"}
+COLLECTED = 700  # new objects that come before a daemon looks for garbage among them, as Python has it by itself
 
 
 class DaemonCommand(click.Command):
@@ -80,6 +81,7 @@ def loading() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(COLLECTED)
         gc.enable()
 
 

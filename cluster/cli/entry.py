@@ -11,6 +11,8 @@ from cluster.cli.interruption import leave_at_ctrl_c
 from cluster.cli.quick.head_start import HeadStart
 from cluster.client.job_fields import new_job_id
 
+COLLECTED = 100_000  # new objects that come before somebody looks for garbage among them: some 10 MB
+
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
@@ -22,9 +24,11 @@ def main() -> NoReturn:
     if code is not None:
         # Everything is written. An orderly end of the interpreter would take some milliseconds more.
         os._exit(code)
+    # Python by itself looks after each 700: a tenth of the start of a command, which hardly makes any.
+    gc.set_threshold(COLLECTED)
+    gc.enable()
     from cluster.cli.main import main as whole
 
-    gc.enable()
     whole(head_start)
 
 

@@ -14,7 +14,7 @@ from cluster.cli.line_tags import LineTags
 from cluster.cli.progress import JobsProgress
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.reader_watch import while_read
-from cluster.cli.submit_warnings import remark
+from cluster.cli.remarks import remark
 from cluster.cli.task_output_files import TaskOutputFiles
 from cluster.cli.writer import Writer
 from cluster.client.aio import AsyncClient

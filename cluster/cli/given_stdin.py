@@ -13,7 +13,7 @@ import stat
 import sys
 from typing import IO
 
-from cluster.cli.submit_warnings import remark
+from cluster.cli.remarks import remark
 
 MOMENT = 1.0  # seconds
 STDIN = 0

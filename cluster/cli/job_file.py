@@ -10,7 +10,8 @@ import click
 from click.core import ParameterSource
 
 from cluster.cli.exit_codes import INTERRUPTED
-from cluster.cli.submit_warnings import remark, remark_on_workers
+from cluster.cli.remarks import remark
+from cluster.cli.submit_warnings import remark_on_workers
 from cluster.cli.uploads import with_files
 from cluster.client.job_fields import new_job_id
 from cluster.client.job_file import JobFile

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from cluster.cli.quick.options import is_no_program
-from cluster.cli.submit_warnings import remark
+from cluster.cli.remarks import remark
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.rows import PREFIX, holes_in
 from cluster.domain.job.spec import JobSpec

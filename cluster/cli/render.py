@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # commands that start fast have other values of the same shap
     from cluster.domain.job.pause import Pause
     from cluster.domain.job.raised_exception import RaisedException
     from cluster.domain.job.spec import JobSpec
-    from cluster.domain.scheduler.worker_record import Drain
+    from cluster.domain.scheduler.worker_states import Drain
 
 
 def print_json(value: Any) -> None:

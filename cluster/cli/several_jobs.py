@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cluster.cli.submit_warnings import remark
+from cluster.cli.remarks import remark
 from cluster.domain.job.selectors import NEWEST, SelectorKind, likely
 
 

@@ -22,7 +22,8 @@ from cluster.cli.job_inputs import (
     take_options_of,
 )
 from cluster.cli.options import Parsed, as_json, connection, is_given, quiet, tag
-from cluster.cli.submit_warnings import remark, remark_on_job
+from cluster.cli.remarks import remark
+from cluster.cli.submit_warnings import remark_on_job
 from cluster.cli.tab_completion import values_of
 from cluster.cli.uploads import files_of, with_files, with_given_stdin
 from cluster.client.types import Job

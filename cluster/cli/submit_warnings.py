@@ -7,15 +7,10 @@ import sys
 from collections.abc import Iterator
 
 from cluster.cli.quick.options import is_file_of_ours, is_no_program, option_of_ours
+from cluster.cli.remarks import remark
 from cluster.client.discovery import Endpoint
 from cluster.client.types import Job
-from cluster.domain.base.printable import printable
 from cluster.domain.job.spec import JobSpec
-
-
-def remark(words: str) -> None:
-    """Prints one line on stderr."""
-    print(f"cluster: {printable(words)}", file=sys.stderr)
 
 
 def remark_on_lines(path: str, lines: bytes) -> None:

@@ -10,7 +10,7 @@ import click
 
 from cluster.cli.http_door import full_listen, http_plain, where_it_serves
 from cluster.cli.options import CPUS, yes
-from cluster.cli.submit_warnings import remark
+from cluster.cli.remarks import remark
 from cluster.client.config import state_root
 from cluster.client.discovery import LOGIN, choose, local_endpoint
 from cluster.client.inside import inside_job

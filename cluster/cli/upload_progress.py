@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from cluster.cli.progress import PLAIN_INTERVAL, LateMeter, bytes_in_words
-from cluster.cli.submit_warnings import remark
+from cluster.cli.remarks import remark
 from cluster.client.files.sending import LackingContent, SendingListener
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_size

@@ -9,7 +9,7 @@ from cluster.cli.options import DURATION, connection, silent
 from cluster.cli.tab_completion import workers_here
 from cluster.client.types import Worker
 from cluster.domain.base.printable import printable
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_states import WorkerState
 
 
 @click.command()

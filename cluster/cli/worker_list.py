@@ -13,7 +13,7 @@ from cluster.client.types import Worker
 from cluster.domain.base.errors import NotFound
 from cluster.domain.base.printable import printable
 from cluster.domain.job.amounts import GPUS, MEMORY, format_amount
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_states import WorkerState
 
 
 @click.command("list")

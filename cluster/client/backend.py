@@ -33,9 +33,9 @@ from cluster.domain.files.tree import Entry
 from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.workflow import NewJob
 
 if TYPE_CHECKING:
+    from cluster.domain.job.workflow import NewJob
     from cluster.v1 import files_pb2
 
 
@@ -72,7 +72,7 @@ class Backend(KeepingBackend, PoolsBackend, Protocol):
     async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
         """The job; the same id again returns the same job. `patience`: seconds to wait for a connection, 0: none."""
 
-    async def submit_many(self, jobs: Sequence[NewJob], patience: float) -> tuple[int, ...]:
+    async def submit_many(self, jobs: "Sequence[NewJob]", patience: float) -> tuple[int, ...]:
         """Their numbers; the same ids again return the same jobs. `patience` as for `submit`."""
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:

@@ -23,7 +23,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Candidate, Explanation, Hindrance
-from cluster.domain.scheduler.worker_record import Drain, WorkerState
+from cluster.domain.scheduler.worker_states import Drain, WorkerState
 from cluster.rpc.exceptions import exception_from_proto
 from cluster.rpc.specs import offer_from_proto, spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2

@@ -18,7 +18,6 @@ from cluster.domain.base.errors import InvalidInput, MissingContents, NotReached
 from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
 from cluster.domain.job.times import resolved
-from cluster.domain.job.workflow import NewJob, Workflow
 
 if TYPE_CHECKING:
     from cluster.client.files.job_files import JobFiles, Path, Stdin
@@ -97,6 +96,8 @@ class SubmitVerbs:
         like) for others of this call, in any order, by their names or ids; such a name never means an earlier job.
         `ids` holds an id for each job; without it they are made.
         """
+        from cluster.domain.job.workflow import NewJob, Workflow
+
         uploaded = jobs if isinstance(jobs, Uploaded) else await self._uploaded(list(jobs))
         specs = [self.from_here(spec) for spec in uploaded.specs]
         if ids and len(ids) != len(specs):

@@ -13,7 +13,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.spread import Spread
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
-from cluster.domain.scheduler.worker_record import Drain, WorkerState
+from cluster.domain.scheduler.worker_states import Drain, WorkerState
 from cluster.domain.session.offer import NOTHING, Offer
 
 

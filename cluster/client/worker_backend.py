@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc.aio
 
@@ -39,7 +39,6 @@ from cluster.domain.files.tree import Entry
 from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.pool_board import PoolStatus, PoolWish
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import Role
@@ -47,6 +46,9 @@ from cluster.domain.trust.tokens import split_address
 from cluster.rpc.channel import CONNECT_TIMEOUT, dial
 from cluster.rpc.errors import calling
 from cluster.v1 import files_pb2, worker_pb2, worker_pb2_grpc
+
+if TYPE_CHECKING:
+    from cluster.domain.job.workflow import NewJob
 
 _NO_FILES = "a worker that stands alone keeps no files: only a scheduler takes uploads"
 _NO_POOLS = "a worker that stands alone has no pools: ask a scheduler"
@@ -68,7 +70,7 @@ class WorkerBackend:
         with calling(self.address):
             return job_of((await worker.StartJob(request)).job)
 
-    async def submit_many(self, jobs: Sequence[NewJob], patience: float) -> tuple[int, ...]:
+    async def submit_many(self, jobs: "Sequence[NewJob]", patience: float) -> tuple[int, ...]:
         raise InvalidInput(f"{self.address} is a single worker, which takes one job at a time: ask the scheduler")
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:

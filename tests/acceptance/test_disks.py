@@ -15,7 +15,7 @@ import pytest
 from cluster.client import Client
 from cluster.domain.base.errors import ClusterError, Exhausted, Unreachable
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_states import WorkerState
 from cluster.store.interface import StoreFailed
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 from tests.acceptance.command import Command

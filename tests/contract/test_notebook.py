@@ -13,7 +13,7 @@ from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.speed import Speed
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_states import WorkerState
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=\"y\">&\x1b[2J"
 

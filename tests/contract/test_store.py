@@ -38,7 +38,8 @@ from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.scheduler.pool_board import PoolWish, PoolWishes
 from cluster.domain.scheduler.sharing import ShareRecord
-from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.scheduler.worker_states import Drain
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
 from cluster.domain.trust.identity import IdentityKind, Role

@@ -17,7 +17,7 @@ from cluster.client.job_fields import Counts
 from cluster.client.types import Job, QueueStatus, Task, Worker
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.worker_record import Drain, WorkerState
+from cluster.domain.scheduler.worker_states import Drain, WorkerState
 
 NOW = 1000.0
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n\t漢字🎉e\u0301\u202e" + "x" * 300

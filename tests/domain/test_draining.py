@@ -20,7 +20,7 @@ from cluster.domain.scheduler.events import (
     WorkersResumed,
 )
 from cluster.domain.scheduler.views import job_view
-from cluster.domain.scheduler.worker_record import Drain, WorkerState
+from cluster.domain.scheduler.worker_states import Drain, WorkerState
 from cluster.domain.session.messages import Assign, Attempts, Hello, Recall, Stop
 from tests.domain.core_bench import Bench, Effect, attempts, ok, spec
 

@@ -3,7 +3,7 @@
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.scheduler.events import HeartbeatReceived, ReportReceived, SessionClosed, WorkerRegistered
 from cluster.domain.scheduler.views import job_view, worker_view
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_states import WorkerState
 from cluster.domain.session.messages import Hello, Report
 from cluster.domain.worker.messages import (
     RecallAttempts,

@@ -23,7 +23,8 @@ from cluster.domain.scheduler.events import (
     WorkerRegistered,
 )
 from cluster.domain.scheduler.state import LEASE
-from cluster.domain.scheduler.worker_record import WorkerRecord, WorkerState
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.scheduler.worker_states import WorkerState
 from cluster.domain.session.leashes import WATCHDOG_MARGIN
 from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Stop, Welcome
 from tests.domain.core_bench import Bench, assign, attempts, effects, failed, ok, spec, uuid

@@ -8,7 +8,7 @@ from cluster.domain.scheduler.effects import CloseSession, Replied, Reply, Worke
 from cluster.domain.scheduler.events import SessionClosed, WorkerDeregistered, WorkerRegistered, WorkerRemoved
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.state import LEASE
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_states import WorkerState
 from cluster.domain.session.messages import Hello
 from tests.domain.core_bench import Bench, Effect, attempts, spec
 

@@ -18,7 +18,8 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, TaskSets
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.scheduler.worker_states import Drain
 from cluster.domain.session.home import Home
 from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_set, pack_spec

@@ -243,7 +243,7 @@ class Model:
         """Thousandths of cpus in use, and there are, of workers that are there."""
         if not self.workers:
             return 0, 0
-        from cluster.domain.scheduler.worker_record import WorkerState  # loaded once there are workers
+        from cluster.domain.scheduler.worker_states import WorkerState  # loaded once there are workers
 
         there = [w for w in self.workers if w.state not in (WorkerState.OFFLINE, WorkerState.UNREACHABLE)]
         return sum(worker.used_millicpus for worker in there), sum(worker.millicpus for worker in there)

@@ -15,7 +15,8 @@ from cluster.domain.base.wall_time import iso
 from cluster.domain.scheduler.assigning import ask_back_unstarted
 from cluster.domain.scheduler.events import WorkersDrained, WorkersResumed
 from cluster.domain.scheduler.state import State
-from cluster.domain.scheduler.worker_record import Drain, Worker
+from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.scheduler.worker_states import Drain
 from cluster.domain.session.messages import Attempts, Stop
 
 AT_ONCE = 1e-3  # seconds to a deadline that are none: two clocks, as floats, do not agree to the last digit

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from cluster.domain.job.amounts import Amounts
 from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request
-from cluster.domain.scheduler.worker_record import Worker, WorkerState
+from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.scheduler.worker_states import WorkerState
 
 
 def can_ever_run(request: Request, worker: Worker) -> bool:

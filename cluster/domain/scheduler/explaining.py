@@ -12,7 +12,8 @@ from cluster.domain.job.kinds import SIZE
 from cluster.domain.job.request import Beside, Request
 from cluster.domain.scheduler.evaluator import Rank, can_ever_run, has, rank, tasks_that_fit
 from cluster.domain.scheduler.hindrances import Candidate, Explanation, Hindrance
-from cluster.domain.scheduler.worker_record import Worker, WorkerState
+from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.scheduler.worker_states import WorkerState
 
 MOST_HINDRANCES = 8  # of workers that are told
 MOST_NAMES = 5  # of the workers of a group

@@ -21,7 +21,8 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.pausing import is_paused
 from cluster.domain.scheduler.reserving_in_words import first_kept_out, leaves, reserved
-from cluster.domain.scheduler.worker_record import Worker, WorkerState
+from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.scheduler.worker_states import WorkerState
 
 MOST_REASONS = 5  # lines that explain why a job waits, and things that one line names
 MOST_LOOKED_AT = 100  # tasks between two attempts of which it is looked when they are tried again

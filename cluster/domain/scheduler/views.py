@@ -22,7 +22,8 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
 from cluster.domain.scheduler.pending_in_words import WhyNot, next_try, why_pending
 from cluster.domain.scheduler.reserving_in_words import Reserved, kept_out, leaves_at, passing, reserved
-from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
+from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
+from cluster.domain.scheduler.worker_states import WorkerState
 
 MOST_HELD = 100  # jobs of a worker that are named
 MOST_RANGES = 5  # of a part of a job that are named

@@ -1,7 +1,6 @@
 """What the scheduler knows about a worker: the persisted record."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 from math import inf
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from cluster.domain.job.request import Beside
 from cluster.domain.job.sandbox import SANDBOX_FACT
 from cluster.domain.scheduler.judge import Judge
 from cluster.domain.scheduler.promises import Promises
+from cluster.domain.scheduler.worker_states import Drain, WorkerState
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Fetching
 from cluster.domain.session.offer import NOTHING, Offer
@@ -20,31 +20,6 @@ from cluster.domain.session.spec_memory import SpecMemory
 MOST_BOOTS = 8  # that a worker came from and that are known
 MOST_EXPRESSIONS = 1024  # of which a worker's answer is known
 MAX_MILLICPUS = 65_536_000  # of one worker; Linux itself knows no machine of more than 8,192 cpus
-
-
-class WorkerState(IntEnum):
-    """The numbers are those of cluster.v1.WorkerState, and of the database: never renumber."""
-
-    ONLINE = 1
-    UNREACHABLE = 2  # its lease ran out or its session is cut; it may come back
-    OFFLINE = 3  # it said goodbye
-    DRAINING = 4  # it is about to end, or somebody drains it: it takes nothing, and holds something yet
-    REMOVED = 5  # it leaves the list when what it holds has been given up
-    FULL = 6  # online, but its disks have no room: it takes nothing until they have
-    DRAINED = 7  # somebody drains it, and it holds nothing any more
-
-    @property
-    def word(self) -> str:
-        return self.name.lower()
-
-
-class Drain(NamedTuple):
-    """Somebody's wish that a worker takes nothing more, kept until it is taken back."""
-
-    by: str  # a user's name
-    since: float  # Unix seconds
-    reason: str = ""  # for people
-    deadline: float = 0.0  # Unix seconds, from when on what still runs there is stopped; 0: never
 
 
 @dataclass(frozen=True, slots=True)

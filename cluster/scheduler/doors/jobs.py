@@ -12,7 +12,7 @@ from cluster.domain.job.usage import UsageKind
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.views import Detail
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_states import WorkerState
 from cluster.rpc.convert import job_to_proto, task_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from cluster.domain.base.durations import Durations
 from cluster.domain.job.states import COUNTED, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_states import WorkerState
 from cluster.rpc.measured import GAUGE, HISTOGRAM, Labels, Measured, of_process
 from cluster.scheduler.counting import count_live
 from cluster.scheduler.driver import Driver

@@ -16,7 +16,8 @@ from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered
 from cluster.domain.scheduler.family import has_no_say, holds
 from cluster.domain.scheduler.view_sizes import size_of_worker
 from cluster.domain.scheduler.views import WorkerView, worker_views
-from cluster.domain.scheduler.worker_record import Worker, WorkerState
+from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.scheduler.worker_states import WorkerState
 from cluster.domain.session.home import Home
 from cluster.domain.session.offer import NOTHING, Offer, check_offer
 from cluster.domain.trust.identity import Caller, Vouched, check_name, is_uuid

@@ -19,7 +19,8 @@ from cluster.domain.scheduler.registering import Registering
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.takers import Takers
-from cluster.domain.scheduler.worker_record import Drain, Worker
+from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.scheduler.worker_states import Drain
 from tests.sim import lives
 from tests.sim.planted.catching import Bug, Method, Patch, found_by, must_be_caught, planted
 
