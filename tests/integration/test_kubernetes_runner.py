@@ -379,14 +379,18 @@ def test_a_finalizer_of_another_stays(kube: Kube) -> None:
         ("admin", {"namespace": "none"}, "Kubernetes takes no Pod in namespace 'none': namespaces \"none\" not found"),
         ("worker", {"context": "other"}, "Kubernetes: the kubeconfig ("),
         ("worker", {"kubeconfig": "/nowhere"}, "Kubernetes: the kubeconfig ('/nowhere') cannot be used: "),
-        ("worker", {"container": "side", "template": "pod.yaml"}, "the template has no container 'side'; it has: main"),
+        (
+            "worker",
+            {"container": "side", "template": "pod.yaml"},
+            "--runner-config: [kubernetes]: the template has no container 'side'; it has: main",
+        ),
         ("worker", {"image": ""}, "--runner-config: [kubernetes] needs an image or a template: one of them"),
         (
             "worker",
             {"image": " "},
             "Kubernetes takes no Pod in namespace 'jobs': Pod \"cluster-check-0-0-0\" is invalid: ",
         ),
-        ("worker", {"template": "none.yaml"}, "template "),
+        ("worker", {"template": "none.yaml"}, "--runner-config: [kubernetes]: template "),
     ],
 )
 def test_what_cannot_be_used_is_one_line(kube: Kube, user: str, change: dict[str, str], words: str) -> None:

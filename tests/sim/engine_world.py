@@ -31,6 +31,8 @@ WEATHERS = (
     Weather(silent=0.1, unanswered=0.1, full=0.1, lives=5.0),
     Weather(silent=0.1, unanswered=0.1, full=0.1, lives=5.0, forgets=False),
     Weather(late=0.3, silent=0.1, lives=5.0),
+    Weather(late=0.5, latest=10.0, lives=5.0),
+    Weather(late=0.5, latest=10.0, lives=5.0, forgets=False),
     Weather(late=0.3, full=0.2, lives=5.0, forgets=False),
 )
 TASKS, MILLICPUS = 12, 4000
