@@ -27,7 +27,7 @@ class Weather:
 
 @dataclass(slots=True, eq=False)
 class Box:
-    """A container. `given_up`: it was discarded."""
+    """A container. `given_up`: it was discarded. `late`: whoever ordered it was told that it may not come, or died."""
 
     name: str
     sight: Sight = Sight.PENDING
@@ -36,6 +36,7 @@ class Box:
     code: int | None = None
     returned: bool = False
     given_up: bool = False
+    late: bool = False
     signal: int = 0
 
     @property
@@ -62,6 +63,7 @@ class Cloud:
         self._tell: Callable[[Sighting], None] | None = None
         self._wanted: Wanted = dict
         self.is_watched = threading.Event()
+        self.is_orphan = False  # the next order's sender is dead
 
     # -- what a runner asks for
 
@@ -79,7 +81,7 @@ class Cloud:
             raise EngineFull("it does not answer")
         if (chance := chance - self._weather.silent) < self._weather.late:
             after = self._time.random.uniform(0.0, self._weather.latest)
-            self._time.after(after, partial(self._arrives, order.name, token))
+            self._time.after(after, partial(self._arrives, order.name, token, late=True))
             raise EngineFull("it does not answer, and hears it yet")
         box = self._arrives(order.name, token)
         if chance - self._weather.late < self._weather.unanswered:
@@ -146,12 +148,13 @@ class Cloud:
         there = [box for box in there if not box.given_up]
         return next((box for box in there if not box.returned), there[-1] if there else None)
 
-    def _arrives(self, name: str, token: str) -> Box:
+    def _arrives(self, name: str, token: str, late: bool = False) -> Box:
+        late, self.is_orphan = late or self.is_orphan, False
         if not self._weather.forgets and token in self._known:
             return self._known[token]
         if self._weather.forgets and (there := [box for box in self._there if box.name == name]):
             return there[0]
-        box = self._known[token] = Box(name)
+        box = self._known[token] = Box(name, late=late)
         self.boxes.append(box)
         self._there.append(box)
         self._time.after(self._time.random.uniform(0.0, 3.0), lambda: self._begins(box))
@@ -201,7 +204,17 @@ class Cloud:
 
     def _seen(self, box: Box) -> Sighting:
         began, ended = _us(box.began), _us(box.ended)
-        return Sighting(box.name, box.sight, self._reference(box), "", began, ended, box.code, returned=box.returned)
+        return Sighting(
+            box.name,
+            box.sight,
+            self._reference(box),
+            "",
+            began,
+            ended,
+            box.code,
+            returned=box.returned,
+            uid=str(self.boxes.index(box)),
+        )
 
 
 def _us(at: float) -> int:

@@ -91,7 +91,9 @@ class EngineWorld:
 
     def _is_on_its_way(self, function: object) -> bool:
         """What was said to the engine may arrive; what was to be written never is."""
-        return getattr(function, "__self__", None) is self.cloud and self.random.random() < 0.5
+        does = getattr(function, "__self__", None) is self.cloud and self.random.random() < 0.5
+        self.cloud.is_orphan = does and getattr(function, "__name__", "") == "make"
+        return does
 
     # -- the agent, and its scheduler
 
@@ -204,6 +206,8 @@ class EngineWorld:
     def _check_the_end(self) -> None:
         if alive := self.cloud.alive():
             raise Wrong(f"nobody wants {[box.key for box in alive]}, and they are there")
+        if thrown := [box.key for box in self.cloud.boxes if box.given_up and box.began and not box.late]:
+            raise Wrong(f"{thrown} ran, and were thrown away")
         ran: dict[str, list[Box]] = {}
         for box in self.cloud.boxes:
             if box.began and not box.given_up:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.launcher.sightings import Sighting
-from cluster.worker.runners.engine_containers import Container, EngineContainers
+from cluster.worker.runners.engine_containers import EngineContainers
 from cluster.worker.runners.engine_store import EngineStore
 from tests.sim.engine_cloud import Cloud
 from tests.sim.engine_world import WEATHERS, Wrong, play
@@ -59,12 +59,8 @@ def what_could_not_be_begun_keeps_its_name(patch: Patch) -> None:
 
 
 def what_was_of_that_name_counts(patch: Patch) -> None:
-    def seen(self: EngineContainers, sighting: Sighting) -> None:
-        container: Container | None = self._by_name.get(sighting.name)
-        if container is not None:
-            self._told(container, sighting)
-
-    patch.setattr(EngineContainers, "_seen", seen)
+    """As it was: what could not be begun was told of, and taken for what had come again by its name."""
+    patch.setattr(Sighting, "is_same", lambda *_: True)
 
 
 BUGS: Iterable[Bug] = (

@@ -27,7 +27,8 @@ class Sight(Enum):
 class Sighting:
     """`name`: of the container. `reference`: by which the engine calls it. `node`: the machine that runs it there, if
     it is told. Times in microseconds since the Unix epoch, 0: not told; `within_us`: how exactly they are. `returned`:
-    of what was not begun: the engine had no room for it, so it may start elsewhere. `text`: why, for people."""
+    of what was not begun: the engine had no room for it, so it may start elsewhere. `text`: why, for people. `uid`:
+    where a reference may be given again, what tells the container from a later one; empty: not told."""
 
     name: str
     sight: Sight
@@ -40,6 +41,11 @@ class Sighting:
     returned: bool = False
     text: str = ""
     within_us: int = 0
+    uid: str = ""
+
+    def is_same(self, other: "Sighting") -> bool:
+        """Whether both may be of one container; else there was another of its name."""
+        return self.reference in ("", other.reference) and (not self.uid or not other.uid or self.uid == other.uid)
 
     @property
     def took_us(self) -> int:

@@ -102,7 +102,8 @@ def sighting_of(pod: Mapping[str, Any], container: str, gone: bool = False) -> S
 
     def seen(sight: Sight, text: str = "", **more: Any) -> Sighting:
         over = _micros((ended or {}).get("finishedAt"))
-        return Sighting(metadata["name"], sight, reference, node, began, over, text=text, within_us=SECOND, **more)
+        same = {"within_us": SECOND, "uid": metadata.get("uid", "")}
+        return Sighting(metadata["name"], sight, reference, node, began, over, text=text, **same, **more)
 
     if ended is not None and ended.get("reason") != _UNKNOWN_END:
         return _ended(ended, began, seen, taken_away(status))

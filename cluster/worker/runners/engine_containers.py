@@ -251,7 +251,7 @@ class EngineContainers:
             container.stopping = container.stopping or 0.0
             self._do(container, self._stop(container))
         self._told(container, seen)
-        if container.early is not None and container.early.reference == seen.reference:
+        if container.early is not None and seen.is_same(container.early):
             self._told(container, container.early)
 
     async def _stop(self, container: Container) -> None:
@@ -346,7 +346,7 @@ class EngineContainers:
             self._seen_unknown(seen)
         elif not container.made:
             container.early = seen
-        elif container.reference in ("", seen.reference):  # else it was of that name, and could not be begun
+        elif container.last is None or container.last.is_same(seen):  # else it was of that name, and was not begun
             self._told(container, seen)
 
     def _seen_unknown(self, seen: Sighting) -> None:
