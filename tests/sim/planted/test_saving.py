@@ -1,6 +1,6 @@
 """What is on disk, and what is told before it is: bugs that must be caught."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -54,10 +54,11 @@ def sums_replace_each_other_while_they_wait(patch: Patch) -> None:
     """Of two turns that are committed together."""
     save: Method = Waiting._save
 
-    def forgetful(self: Waiting, one: Any) -> None:
-        if isinstance(one, UsageAdded):
-            self._saves.pop((UsageAdded, one.place), None)
-        save(self, one)
+    def forgetful(self: Waiting, saves: Iterable[Any]) -> None:
+        for one in saves:
+            if isinstance(one, UsageAdded):
+                self._saves.pop((UsageAdded, one.place), None)
+            save(self, [one])
 
     patch.setattr(Waiting, "_save", forgetful)
 
