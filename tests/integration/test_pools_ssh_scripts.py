@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.pools.told import MachineState
-from cluster.pools.providers.interface import NewMachine, PoolTable, Provider
-from cluster.pools.providers.ssh import open_provider
+from cluster.pools.providers.interface import NewMachine, PoolTable, Provider, ProviderError
+from cluster.pools.providers.ssh import _told, open_provider
 
 pytestmark = pytest.mark.skipif(not shutil.which("flock"), reason="needs flock (apt-get install util-linux)")
 
@@ -54,6 +54,30 @@ def test_a_machine_that_was_stopped_leaves_its_host_free(home: Path) -> None:
         assert list((home / ".cluster-pools").iterdir()) == []
 
     asyncio.run(body())
+
+
+def test_a_machine_that_goes_while_it_is_looked_at_is_not_there(home: Path, tmp_path: Path) -> None:
+    async def body() -> None:
+        hosts = provider()
+        await hosts.check()
+        await hosts.start([NewMachine("hosts-a-1", "token")])
+        (machine,) = await hosts.list()
+        gone = tmp_path / "gone"
+        goes = f"test $# = 0 || mv {home}/.cluster-pools/{CLUSTER}-hosts {gone} 2> /dev/null"
+        (tmp_path / "bin" / "cat").write_text(f'#!/bin/sh\n{goes}\nexec {shutil.which("cat")} "$@"\n')
+        (tmp_path / "bin" / "cat").chmod(0o755)
+        assert await hosts.list() == []
+        (tmp_path / "bin" / "cat").unlink()
+        gone.rename(home / ".cluster-pools" / f"{CLUSTER}-hosts")
+        await hosts.stop([machine])
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("answer", ["Welcome", "Welcome to one", "running"])
+def test_what_a_shell_writes_at_its_start_is_told(answer: str) -> None:
+    with pytest.raises(ProviderError, match=f"host one: it answered '{answer}': a shell may write nothing"):
+        _told("one", answer)
 
 
 def test_a_start_whose_connection_breaks_is_not_said_to_have_failed(home: Path, tmp_path: Path) -> None:

@@ -46,15 +46,15 @@ start
 LIST = """
 list() {
     test -e {place}/name || return 0
-    cd {place} || return 1
+    name=$(cat {place}/name) && cd {place} || { test ! -e {place}/name; return; }  # it may just be going
     if test ! -e pid; then
         state=starting
-    elif grep -qs -- "$(cat name)" "/proc/$(cat pid)/cmdline"; then
+    elif grep -qs -- "$name" "/proc/$(cat pid)/cmdline"; then
         state=running
     else
         state=broken
     fi
-    echo "$(cat name) $state $(tail -n 1 log 2> /dev/null | cut -c 1-200)"
+    echo "$name $state $(tail -n 1 log 2> /dev/null | cut -c 1-200)"
 }
 list
 """
@@ -185,15 +185,15 @@ class SshProvider(Unwatched):
         answers = await asyncio.gather(*(self._script(host, LIST) for host in hosts), return_exceptions=True)
         silent: dict[str, str] = {}
         for host, answer in zip(hosts, answers, strict=True):
-            if isinstance(answer, ProviderError):
-                silent[host] = str(answer)
-            elif isinstance(answer, BaseException):
-                raise answer
-            elif answer.strip():
-                name, state, *last = answer.split(None, 2)
-                self._at[host] = ToldMachine(name, host, MachineState(state), last[0].strip() if last else "")
-            else:
-                self._at.pop(host, None)
+            try:
+                if isinstance(answer, BaseException):
+                    raise answer
+                if machine := _told(host, answer):
+                    self._at[host] = machine
+                else:
+                    self._at.pop(host, None)
+            except ProviderError as error:
+                silent[host] = str(error)
         self._silent = set(silent)
         return silent
 
@@ -220,3 +220,14 @@ class SshProvider(Unwatched):
         if ended.code == 255:  # ssh's own: also where the connection broke when all had been sent
             raise LateError(f"host {host}: {ended.said or 'ssh has failed'}")
         return ended.code, ended.out if not ended.code else f"host {host}: {ended.said or f'code {ended.code}'}"
+
+
+def _told(host: str, answer: str) -> ToldMachine | None:
+    """What LIST wrote there; None: there is no machine. ProviderError where a shell's start wrote something, too."""
+    if not answer.strip():
+        return None
+    name, state, last = [*answer.split(None, 2), "", ""][:3]
+    if state not in list(MachineState):
+        said = answer.strip()[:100]
+        raise ProviderError(f"host {host}: it answered {said!r}: a shell may write nothing when it starts there")
+    return ToldMachine(name, host, MachineState(state), last.strip())
