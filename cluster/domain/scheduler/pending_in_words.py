@@ -32,7 +32,7 @@ class NotTaken(NamedTuple):
     """Why no worker takes jobs of a request class now."""
 
     lines: tuple[str, ...]  # empty: one could
-    ever: bool  # no worker has what they need, whatever keeps that one from it now
+    never: bool  # no worker has what they need, whatever keeps each from it now
 
 
 # The same for all jobs of a request class at one moment: looked for once, among all workers.
@@ -179,7 +179,7 @@ def _why_no_worker_takes_it(core: SchedulerCore, job: Job, known: WhyNot) -> Ite
     if kind not in known:
         known[kind] = _not_taken(core, kind)
     if lines := known[kind].lines:
-        short = "no worker can run it" if known[kind].ever else "no worker takes it now"
+        short = "no worker can run it" if known[kind].never else "no worker takes it now"
         yield from (Why(line, short) for line in lines)
         yield from map(Why, core.pools.coming_for(kind, core.now.wall))
         return
@@ -221,7 +221,7 @@ def _needs(request: Request) -> str:
 def _not_taken(core: SchedulerCore, request: Request) -> NotTaken:
     lines = tuple(_why_not(core, request))
     could = not lines or any(can_ever_run(request, w) and not w.record.removed for w in core.workers.values())
-    return NotTaken(lines, ever=not could)
+    return NotTaken(lines, never=not could)
 
 
 def _why_not(core: SchedulerCore, request: Request) -> Iterator[str]:

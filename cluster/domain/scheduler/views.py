@@ -135,7 +135,7 @@ def job_view(
         ended_at=job.ended_at,
         pending_because=tuple(why.line for why in because),
         no_worker_can=bool(not_taken and not_taken.lines),
-        no_worker_ever=bool(not_taken and not_taken.ever),
+        no_worker_ever=bool(not_taken and not_taken.never),
         explanation=_explanation(core, job) if explain and because and job.ready else NOT_EXPLAINED,
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
